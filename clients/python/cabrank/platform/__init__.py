@@ -1,0 +1,1 @@
+"""The contracts of what cabrank asks of others."""

@@ -1,0 +1,180 @@
+"""Drives transitions on a Redis: `Engine` blocks, `AsyncEngine` awaits. Neither knows what a transition does.
+
+    job = engine.run(get("email", job_id))
+    taken, _ = await engine.run_all([complete("email", done), retry("email", failed)])
+
+Every transition may run twice with the same arguments, so a call whose connection broke is sent once more; a call that
+timed out is not, for its caller has waited long enough.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Self, TypeVar
+
+import redis
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+from server.engine import record
+from server.engine.call import Call, keys_of
+from server.engine.errors import BackendFault, BackendFull, BackendUnavailable
+from server.engine.script import Source
+from server.engine.store import Client, Store
+
+T = TypeVar("T")
+Clock = Callable[[], datetime]
+_FULL = ("OOM", "-OOM")
+_PASSING = (
+    "LOADING",
+    "BUSY",
+    "READONLY",
+    "MASTERDOWN",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+    "MISCONF",
+    "NOREPLICAS",
+    "UNKILLABLE",
+)
+_OUTAGE = (redis.ConnectionError, redis.TimeoutError, OSError)
+
+
+class _Driver:
+    """What both flavours share: which text of a script to send, and what an error means."""
+
+    def __init__(self, client: Client, clock: Clock | None) -> None:
+        self._client = client
+        self._clock = clock
+        self._flagged = True  # until a server says that it does not know `#!lua`
+
+    def _source(self, call: Call[Any]) -> Source:
+        return call.script.flagged if self._flagged else call.script.plain
+
+    def _by_name(self, call: Call[Any]) -> tuple[Any, ...]:
+        return ("EVALSHA", self._source(call).sha, *self._rest(call))
+
+    def _by_text(self, call: Call[Any]) -> tuple[Any, ...]:
+        return ("EVAL", self._source(call).text, *self._rest(call))
+
+    def _rest(self, call: Call[Any]) -> tuple[Any, ...]:
+        now = "" if self._clock is None else record.epoch_ms(self._clock())
+        return (len(call.keys), *call.keys, now, *call.arguments)
+
+    def _unflagged(self, error: ResponseError) -> bool:
+        """Whether the server is too old for the flagged text; from then on the plain one is used."""
+        if not self._flagged or "near '#'" not in str(error):
+            return False
+        self._flagged = False
+        return True
+
+
+class Engine(_Driver):
+    """For threads: safe to share between them, but not across a fork."""
+
+    def __init__(self, store: Store, *, timeout: float = 5.0, clock: Clock | None = None) -> None:
+        super().__init__(store.connect(timeout=timeout), clock)
+
+    def run(self, call: Call[T]) -> T:
+        """Raises what the transition refuses, BackendUnavailable or BackendFull."""
+        return call.read(self._guarded(lambda: self._send(call)))
+
+    def run_all(self, calls: Sequence[Call[Any]]) -> list[Any]:
+        """The same for several calls, together where the server allows it; each may raise for all."""
+        return [self.run(call) for call in calls]
+
+    def wait_for_work(self, queue: str, *, seconds: float) -> bool:
+        """Blocks until somebody pokes the queue. False when nobody did. `seconds` must stay below the timeout."""
+        (wake,) = keys_of(queue, ["wake"])
+        return bool(self._guarded(lambda: self._client.bzpopmin([wake], seconds)))
+
+    def ping(self) -> None:
+        """Raises BackendUnavailable."""
+        self._guarded(self._client.ping)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _send(self, call: Call[Any]) -> Any:
+        try:
+            return self._client.execute_command(*self._by_name(call))
+        except NoScriptError:
+            pass
+        try:
+            return self._client.execute_command(*self._by_text(call))
+        except ResponseError as error:
+            if not self._unflagged(error):
+                raise
+        return self._client.execute_command(*self._by_text(call))
+
+    def _guarded(self, send: Callable[[], Any]) -> Any:
+        try:
+            try:
+                return send()
+            except redis.ConnectionError:
+                return send()
+        except (RedisError, OSError) as error:
+            raise _fault(error) from error
+
+
+class AsyncEngine(_Driver):
+    """For one event loop."""
+
+    def __init__(self, store: Store, *, timeout: float = 5.0, clock: Clock | None = None) -> None:
+        super().__init__(store.connect_async(timeout=timeout), clock)
+
+    async def run(self, call: Call[T]) -> T:
+        """Raises what the transition refuses, BackendUnavailable or BackendFull."""
+        try:
+            try:
+                reply = await self._send(call)
+            except redis.ConnectionError:
+                reply = await self._send(call)
+        except (RedisError, OSError) as error:
+            raise _fault(error) from error
+        return call.read(reply)
+
+    async def run_all(self, calls: Sequence[Call[Any]]) -> list[Any]:
+        """The same for several calls at once; each may raise for all."""
+        return await asyncio.gather(*(self.run(call) for call in calls))
+
+    async def probe(self) -> None:
+        """A small write: a ping would also answer where nothing can be written. Raises as `run`."""
+        try:
+            await self._client.set("cabrank:probe", "1", ex=60)
+        except (RedisError, OSError) as error:
+            raise _fault(error) from error
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def _send(self, call: Call[Any]) -> Any:
+        try:
+            return await self._client.execute_command(*self._by_name(call))
+        except NoScriptError:
+            pass
+        try:
+            return await self._client.execute_command(*self._by_text(call))
+        except ResponseError as error:
+            if not self._unflagged(error):
+                raise
+        return await self._client.execute_command(*self._by_text(call))
+
+
+def _fault(error: Exception) -> Exception:
+    """What a Redis error means to the floors above; one that means nothing to them is a bug and stays as it is."""
+    word = str(error).partition(" ")[0].lstrip("-")
+    if isinstance(error, redis.exceptions.OutOfMemoryError) or word == "OOM":
+        return BackendFull()
+    if isinstance(error, _OUTAGE) or word in _PASSING:
+        return BackendUnavailable()
+    return error
+
+
+__all__ = ["AsyncEngine", "BackendFault", "Clock", "Engine"]

@@ -1,0 +1,162 @@
+-- enqueue: -> waiting | delayed
+--
+-- All or nothing: one job that is refused leaves the queue as it was.
+--
+-- KEYS     meta          HASH  seq: the last place given out in the line
+--          jobs          HASH  job id -> record
+--          waiting       ZSET  job id -> rank
+--          delayed       ZSET  job id -> due, ms
+--          active        ZSET  job id -> lease end, ms
+--          secrets       HASH  job id -> payload, where the record holds it masked
+--          claims        HASH  claim -> job id, end in ms or 0, fingerprint or -
+--          claims_until  ZSET  claim -> end, ms
+--          expiring      ZSET  job id -> last moment to start, ms
+--          totals        HASH  enqueued:<task>
+--          wake          ZSET  marker that waiting workers block on
+-- ARGV     now, then for each job: id, task, band, delay (ms, 0 none), run_at (ms, 0 none), expires (ms, 0 never),
+--          keep (ms, 0 as the queue), body, secret payload ('' none), idempotency claim ('' none), its end after now (ms),
+--          fingerprint, unique claim ('' none), unique for (ms, 0 while the job lives), on conflict (return|refuse|replace)
+-- Returns  OK, now, then for each job: CREATED | EXISTS | REPLACED, id, due (ms, 0 when waiting)
+--        | JOB_EXISTS | IDEMPOTENCY_KEY_REUSED | UNIQUE_CONFLICT, index of the job from 0, id of the one in the way
+-- Keeps    one job per id, per idempotency claim and per unique claim, also within one call; repeated, it answers alike.
+-- Memory   refused when it is full
+-- @include now_ms
+-- @include head
+-- @include live
+-- @include claimed_by
+-- @include line_up
+-- @include tally
+-- @include poke
+
+local now = now_ms(ARGV[1])
+local width = 15
+local jobs, by_id, by_claim = {}, {}, {}
+
+local function found(word, job, id, due)
+  job.word, job.answer, job.due = word, id, due or 0
+end
+
+for i = 2, #ARGV, width do
+  local job = {
+    id = ARGV[i], task = ARGV[i + 1], band = tonumber(ARGV[i + 2]), delay = tonumber(ARGV[i + 3]),
+    run_at = tonumber(ARGV[i + 4]), expires = ARGV[i + 5], keep = ARGV[i + 6], body = ARGV[i + 7],
+    secret = ARGV[i + 8], idempotency = ARGV[i + 9], idempotent_for = tonumber(ARGV[i + 10]),
+    fingerprint = ARGV[i + 11], unique = ARGV[i + 12], unique_for = tonumber(ARGV[i + 13]), on_conflict = ARGV[i + 14],
+  }
+  local index = #jobs
+  jobs[index + 1] = job
+  job.due = job.run_at > 0 and job.run_at or now + job.delay
+  if job.due <= now then job.due = 0 end
+
+  -- The same idempotency key, whoever asked first.
+  if job.idempotency ~= '' then
+    local id, fingerprint = claimed_by(key, now, job.idempotency)
+    local twin = by_claim[job.idempotency]
+    if twin then id, fingerprint = twin.answer or twin.id, twin.fingerprint end
+    if id and fingerprint ~= job.fingerprint then return { 'IDEMPOTENCY_KEY_REUSED', index, id } end
+    if id then
+      job.repeated = true
+      found('EXISTS', job, id)
+    end
+  end
+
+  -- The same job id: a repetition, or another job's.
+  if not job.word then
+    local twin, record = by_id[job.id], redis.call('HGET', key.jobs, job.id)
+    local fingerprint = twin and twin.fingerprint or (record and head(record).fingerprint)
+    if fingerprint and fingerprint ~= job.fingerprint then return { 'JOB_EXISTS', index, job.id } end
+    if fingerprint then found('EXISTS', job, job.id) end
+  end
+
+  -- The same unique key.
+  if not job.word and job.unique ~= '' then
+    local id = by_claim[job.unique] and by_claim[job.unique].id or claimed_by(key, now, job.unique)
+    if id and job.on_conflict == 'refuse' then return { 'UNIQUE_CONFLICT', index, id } end
+    if id and job.on_conflict == 'return' then found('EXISTS', job, id) end
+    if id and job.on_conflict == 'replace' then
+      local replaceable = by_id[id] or redis.call('ZSCORE', key.waiting, id) or redis.call('ZSCORE', key.delayed, id)
+      local standing = not by_id[id] and redis.call('HGET', key.jobs, id)
+      local written = standing and head(standing) or {}
+      job.repeated = written.by == job.id and written.fingerprint == job.fingerprint
+      if not replaceable and not job.repeated then return { 'UNIQUE_CONFLICT', index, id } end
+      found('REPLACED', job, id, job.due)
+    end
+  end
+
+  if not job.word then by_id[job.id] = job end
+  if job.idempotency ~= '' then by_claim[job.idempotency] = job end
+  if job.unique ~= '' and not job.word then by_claim[job.unique] = job end
+end
+
+-- From here on nothing is refused.
+local sums, fresh = {}, {}
+local idle = redis.call('ZCARD', key.waiting) == 0
+local soonest = redis.call('ZRANGE', key.delayed, 0, 0, 'WITHSCORES')[2]
+
+local function write(id, job, created)
+  local first = string.format('%s %d %.0f %s %s %s %s %s %s\n', job.task, job.band, created, job.expires, job.keep,
+    job.unique == '' and '-' or job.unique, job.secret == '' and '0' or '1', job.fingerprint, job.id)
+  redis.call('HSET', key.jobs, id, first .. job.body)
+  if job.secret ~= '' then redis.call('HSET', key.secrets, id, job.secret) end
+  if job.expires ~= '0' then redis.call('ZADD', key.expiring, job.expires, id) end
+end
+
+local function place(id, job)
+  if job.due == 0 then
+    fresh[#fresh + 1] = { id, job.band }
+  else
+    redis.call('ZADD', key.delayed, job.due, id)
+  end
+end
+
+local function claim(name, id, lasts, fingerprint)
+  redis.call('HSET', key.claims, name, string.format('%s %.0f %s', id, lasts > 0 and now + lasts or 0, fingerprint))
+  if lasts > 0 then
+    redis.call('ZADD', key.claims_until, now + lasts, name)
+  else
+    redis.call('ZREM', key.claims_until, name)
+  end
+end
+
+-- The job keeps its id, its age and, unless another start or priority was asked for, its place.
+local function replace(id, job)
+  local record, delayed = redis.call('HGET', key.jobs, id), redis.call('ZSCORE', key.delayed, id)
+  local old = record and head(record) or { created = now, band = job.band }
+  redis.call('HDEL', key.secrets, id)
+  redis.call('ZREM', key.expiring, id)
+  write(id, job, old.created)
+  if job.delay > 0 or job.run_at > 0 or (not delayed and job.band ~= old.band) then
+    redis.call('ZREM', key.waiting, id)
+    redis.call('ZREM', key.delayed, id)
+    for n, other in ipairs(fresh) do
+      if other[1] == id then table.remove(fresh, n) end
+    end
+    place(id, job)
+  else
+    job.due = tonumber(delayed or 0)
+  end
+end
+
+local reply = { 'OK', now }
+for _, job in ipairs(jobs) do
+  if not job.word then
+    found('CREATED', job, job.id, job.due)
+    write(job.id, job, now)
+    place(job.id, job)
+    if job.unique ~= '' then claim(job.unique, job.id, job.unique_for, '-') end
+    tally(sums, 'enqueued:' .. job.task)
+  elseif job.word == 'REPLACED' and not job.repeated then
+    replace(job.answer, job)
+  end
+  if job.idempotency ~= '' and not job.repeated then
+    claim(job.idempotency, job.answer, job.idempotent_for, job.fingerprint)
+  end
+  if job.due > 0 and (not soonest or job.due < tonumber(soonest)) then idle = true end
+  reply[#reply + 1] = job.word
+  reply[#reply + 1] = job.answer
+  reply[#reply + 1] = job.due
+end
+line_up(key, fresh)
+write_tally(key, sums)
+if idle then poke(key) end
+return reply

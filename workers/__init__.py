@@ -1,0 +1,39 @@
+"""What `dramatiq workers` runs. The one package in which importing does something: Dramatiq wants its broker first and
+its actors then.
+
+    dramatiq workers -p 2 -t 16
+"""
+
+import logging
+import os
+import sys
+
+import dramatiq
+
+from server import logs
+from server.catalog import Catalog, CatalogError
+from server.settings import Settings, SettingsError
+from workers.actor import declare
+from workers.broker import Broker
+from workers.services import ClosesServices, install
+
+_HANDLERS = ("workers.actors.email",)
+
+try:
+    settings = Settings.from_environment(os.environ)
+    logs.configure(level=settings.log_level, format=settings.log_format)
+    # Each end of an attempt is told once, with its job (workers.shift).
+    logging.getLogger("dramatiq.worker.WorkerThread").setLevel(logging.WARNING)
+    services = install(settings)
+    # First the broker is known, then modules with tasks are imported: they may declare plain Dramatiq actors as well.
+    broker = Broker(settings, Catalog.load(), middleware=[ClosesServices(services)])
+    dramatiq.set_broker(broker)
+    broker.catalog = Catalog.load((*_HANDLERS, *settings.task_modules), queues=settings.queues)
+except (SettingsError, CatalogError) as error:
+    print(f"cabrank: {error}", file=sys.stderr)
+    raise SystemExit(2) from None
+
+for queue in broker.catalog.queues:
+    broker.declare_queue(queue)
+for handler in broker.catalog.handlers.values():
+    declare(broker, handler)

@@ -1,0 +1,1 @@
+"""What each built-in task does, one module per queue."""

@@ -1,0 +1,138 @@
+"""The Dramatiq broker whose queues are cabrank's: what `dramatiq workers` reserves from and settles with.
+
+Delays and retries live in Redis and are decided in the settlement, so Dramatiq's own Retries, AgeLimit, Callbacks and
+Pipelines have no place here: their state would be a second truth.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import dramatiq
+from dramatiq.errors import ActorNotFound, QueueJoinTimeout, QueueNotFound
+from dramatiq.middleware import AsyncIO, CurrentMessage, Middleware, ShutdownNotifications, TimeLimit
+
+from server.catalog import Catalog
+from server.engine import admit, steer
+from server.engine.engine import Engine
+from server.engine.job import JobState
+from server.engine.store import Store
+from server.engine.sweep import Retention, Retentions
+from server.engine.work import RateLimit
+from server.settings import QueueSettings, Settings
+from workers.actor import arguments_of, job_of
+from workers.consumer import Consumer
+from workers.holding import Holding
+from workers.lifecycle import Lifecycle
+from workers.message import JobProxy
+from workers.shift import Shift
+
+_LIVE = (JobState.WAITING, JobState.DELAYED, JobState.ACTIVE)
+_LOOK_EVERY_SECONDS = 0.05
+
+
+class Broker(dramatiq.Broker):
+    """Touches no network until a worker boots or a message is sent: importing it works while Redis is down."""
+
+    def __init__(self, settings: Settings, catalog: Catalog, *, middleware: Sequence[Middleware] = ()) -> None:
+        self.settings = settings
+        self.catalog = catalog
+        self.queues: dict[str, None] = {}
+        self._engine: tuple[int, Engine] | None = None  # of the process with this pid
+        usual = [TimeLimit(), ShutdownNotifications(), CurrentMessage(), AsyncIO()]
+        self._lifecycle = Lifecycle(configured=settings.redis_url is not None, open_shift=self._open_shift)
+        super().__init__(middleware=[self._lifecycle, *usual, *middleware])
+        # The base class starts with an empty table of its own.
+        self.queues = dict.fromkeys(self.queues)
+
+    @property
+    def engine(self) -> Engine:
+        """This process's way to Redis. Raises RuntimeError when none is configured."""
+        if self._engine is None or self._engine[0] != os.getpid():
+            if self.settings.redis_url is None:
+                raise RuntimeError("no Redis is configured: set REDIS_URL or REDIS_HOST")
+            self._engine = (os.getpid(), Engine(Store.parse(self.settings.redis_url)))
+        return self._engine[1]
+
+    def declare_queue(self, queue_name: str) -> None:
+        if queue_name not in self.queues:
+            self.emit_before("declare_queue", queue_name)
+            self.queues[queue_name] = None
+            self.emit_after("declare_queue", queue_name)
+
+    def enqueue(self, message: dramatiq.Message[Any], *, delay: int | None = None) -> dramatiq.Message[Any]:
+        """For `actor.send`. `delay` in ms. Raises what the engine refuses."""
+        if message.queue_name not in self.queues:
+            raise QueueNotFound(message.queue_name)  # type: ignore[no-untyped-call]
+        job = job_of(message, self.catalog, self.settings.queue(message.queue_name), delay=delay)
+        self.emit_before("enqueue", message, delay)
+        self.engine.run(admit.enqueue(job.queue, [job]))
+        self.emit_after("enqueue", message, delay)
+        return message
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 1000) -> Consumer:  # noqa: ARG002  (the shift's capacity decides)
+        """`timeout` (ms): how long a consumer may wait before it says that there is nothing."""
+        if queue_name not in self.queues:
+            raise QueueNotFound(queue_name)  # type: ignore[no-untyped-call]
+        rules = self.settings.queue(queue_name)
+        return Consumer(
+            self._lifecycle.shift,
+            queue_name,
+            idle=timedelta(milliseconds=min(timeout, 1000)),
+            concurrency=rules.concurrency,
+            rate_limit=_rate_limit(rules),
+            carry=self._carry,
+        )
+
+    def get_declared_queues(self) -> set[str]:
+        return set(self.queues)
+
+    def join(self, queue_name: str, *, timeout: int | None = None) -> None:
+        """Waits until the queue has no job that is not at its end. `timeout` in ms. Raises QueueJoinTimeout."""
+        ends = None if timeout is None else time.monotonic() + timeout / 1000
+        while True:
+            counts = self.engine.run(steer.counts(queue_name))
+            if not any(counts[state] for state in _LIVE):
+                return
+            if ends is not None and time.monotonic() >= ends:
+                raise QueueJoinTimeout(queue_name)  # type: ignore[no-untyped-call]
+            time.sleep(_LOOK_EVERY_SECONDS)
+
+    def close(self) -> None:
+        """May be called twice."""
+        if self._engine is not None:
+            self._engine[1].close()
+            self._engine = None
+
+    def _open_shift(self, threads: int) -> Shift:
+        return Shift(
+            self.engine,
+            threads=threads,
+            lease=self.settings.lease,
+            concurrency={queue: self.settings.queue(queue).concurrency for queue in sorted(self.queues)},
+            retentions=lambda queue: _retentions(self.settings.queue(queue)),
+        )
+
+    def _carry(self, holding: Holding) -> JobProxy | None:
+        try:
+            actor = self.get_actor(holding.job.request.task)
+        except ActorNotFound:
+            return None
+        args, kwargs = arguments_of(actor, holding, self._lifecycle.shift.settler)
+        return JobProxy(holding, args, kwargs)
+
+
+def _rate_limit(rules: QueueSettings) -> RateLimit | None:
+    if rules.rate_limit is None:
+        return None
+    return RateLimit(count=rules.rate_limit.count, period=rules.rate_limit.period)
+
+
+def _retentions(rules: QueueSettings) -> Retentions:
+    completed = Retention(age=rules.completed_retention.age, count=rules.completed_retention.count)
+    failed = Retention(age=rules.failed_retention.age, count=rules.failed_retention.count)
+    return Retentions(completed=completed, failed=failed, cancelled=completed)

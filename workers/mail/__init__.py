@@ -1,0 +1,10 @@
+"""Mail: a `Mail` in, one SMTP conversation out. The actors need `mailer` to send, `mails` to say what,
+`errors` to know.
+
+mailer       one mail, from its values to the server's receipt
+mails        which kinds of mail there are, and what each is told
+rendering    a mail's values and the templates -> subject, text, HTML
+message      subject, text, HTML and addresses -> the bytes of one message
+pool         connections, shared and reused;  connection: one conversation
+outcome      what the server's answer means for the mail;  errors: the meanings
+"""

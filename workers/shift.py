@@ -1,0 +1,124 @@
+"""What one worker process has while it is on duty: its leases, and the threads that look after them."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import socket
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+import structlog
+
+from server.engine.engine import Engine
+from server.engine.sweep import Retentions
+from server.engine.work import Completion, FinalFailure, Release, Retry, Snooze
+from workers.capacity import Capacity
+from workers.holding import Holding, Holdings
+from workers.keeper import Keeper
+from workers.outcome import Settlement, Stop
+from workers.settler import Settler
+from workers.sweeper import Sweeper
+
+_DRAIN_SECONDS = 5.0  # for results that Redis has not heard of yet
+
+log = structlog.get_logger(__name__)
+
+
+class Shift:
+    """From boot to shutdown of one worker process. `concurrency` names its queues and the limit of each."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        threads: int,
+        lease: timedelta,
+        concurrency: Mapping[str, int],
+        retentions: Callable[[str], Retentions],
+    ) -> None:
+        self.engine = engine
+        self.lease = lease
+        self.worker = _worker_name()
+        self.threads = threads
+        self.concurrency = concurrency
+        self.capacity = Capacity(threads)
+        self.holdings = Holdings()
+        self.settler = Settler(engine, self.holdings, told=_log_settlement)
+        self.draining = threading.Event()
+        # One reservation at a time and queue; its number stays until its answer has come.
+        self.reservations: defaultdict[str, int] = defaultdict(int)
+        self._keeper = Keeper(engine, self.holdings, self.settler, lease=lease)
+        self._sweeper = Sweeper(engine, queues=tuple(concurrency), retentions=retentions, lease=lease)
+
+    def start(self) -> None:
+        for queue, limit in self.concurrency.items():
+            log.info(f"worker created: {queue} (concurrency: {limit})", queue=queue, concurrency=limit)
+        log.info("worker process on duty", worker=self.worker, threads=self.threads)
+        self.settler.start()
+        self._keeper.start()
+        self._sweeper.start()
+
+    def hand_back(self, holding: Holding) -> None:
+        """A job that has not started goes back to its place. Nothing happens to one that has."""
+        if holding.drop():
+            self.settler.settle(holding, Release(lease=holding.job.lease))
+
+    def drain(self) -> None:
+        """No new jobs from here on; what has not started goes back at once, before what runs is waited for."""
+        self.draining.set()
+        for holding in self.holdings:
+            self.hand_back(holding)
+
+    def stop(self) -> None:
+        """Everything that can be said is said. What still runs goes back as well: the process is about to end."""
+        self.drain()
+        self.settler.drain(seconds=_DRAIN_SECONDS)
+        for holding in self.holdings:
+            self.settler.settle(holding, Release(lease=holding.job.lease))
+        self._sweeper.stop()
+        self.settler.stop(seconds=_DRAIN_SECONDS)
+        self._keeper.stop()
+        self.engine.close()
+
+
+_ENDINGS: dict[type, tuple[str, str]] = {
+    Completion: ("info", "completed"),
+    FinalFailure: ("error", "failed"),
+    Stop: ("info", "cancelled"),
+    Retry: ("warning", "retried"),
+    Snooze: ("info", "snoozed"),
+    Release: ("info", "released"),
+}
+
+
+def _log_settlement(holding: Holding, settlement: Settlement, taken: bool) -> None:
+    """One line for every end of an attempt: `email job completed`."""
+    level, word = _ENDINGS[type(settlement)]
+    request = holding.job.request
+    fields: dict[str, object] = {
+        "queue": request.queue,
+        "task": request.task,
+        "job_id": request.id,
+        "attempt": holding.job.attempt,
+        "duration_ms": round(holding.ran_for.total_seconds() * 1000, 1),
+    }
+    match settlement:
+        case FinalFailure(failure=failure):
+            fields |= {"reason": failure.reason, "error": failure.message}
+        case Retry(error=error, delay=delay):
+            fields |= {"error": f"{error.type}: {error.message}", "again_in_ms": round(delay.total_seconds() * 1000)}
+        case Snooze(reason=reason, delay=delay):
+            fields |= {"reason": reason.message, "again_in_ms": round(delay.total_seconds() * 1000)}
+    if not taken:
+        level, word = "warning", f"{word} in vain: the lease was lost"
+    getattr(log, level)(f"{request.queue} job {word}", **fields)
+
+
+def _worker_name() -> str:
+    """host-pid-chance: readable, and never the same twice, not even for a process that got its pid again."""
+    host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:60] or "host"
+    return f"{host}-{os.getpid()}-{secrets.token_hex(4)}"
