@@ -9,7 +9,8 @@ PROTOS := $(shell find protos -name '*.proto')
 .PHONY: run test check format figures lock clean
 
 run: .venv/.stubs
-	@exec $(BIN)/python -m server.dev
+	@# Tied to this make: when it is killed, the stack goes with it.
+	@exec $(BIN)/python -I -S server/dev/tether.py $$PPID $(BIN)/python -m server.dev
 
 test: .venv/.dev .venv/.stubs
 	@$(BIN)/python -m pytest $(ARGS)
@@ -45,9 +46,8 @@ figures: .venv/.dev .venv/.stubs
 	@$(PIP) --require-hashes -r locks/dev.lock
 	@touch $@
 
-# The client is used in place: its editable install puts `cabrank` on the path and makes the stubs.
-.venv/.stubs: .venv/.run protos/generate.py clients/python/pyproject.toml $(PROTOS)
-	@$(BIN)/python protos/generate.py
+# The client is used in place: its editable install makes the stubs and puts `cabrank` on the path.
+.venv/.stubs: .venv/.run protos/generate.py clients/python/pyproject.toml clients/python/build_hook.py $(PROTOS)
 	@$(PIP) --no-deps --no-build-isolation -e clients/python
 	@touch $@
 

@@ -1,0 +1,47 @@
+"""Tasks whose handlers leave a trace: one line in the ledger for every start and every end.
+
+Loaded by the processes under test through CABRANK_TASK_MODULES.
+"""
+
+import asyncio
+import os
+import time
+
+from server.catalog import JobContext, Payload, Task, handler
+
+_LEDGER = "CABRANK_TEST_LEDGER"
+
+
+class Mark(Payload, frozen=True):
+    """`ms`: how long it lasts."""
+
+    ms: int = 0
+
+
+MARK = Task(name="probe.mark", queue="probe", payload=Mark)
+MARK_ASYNC = Task(name="probe.mark_async", queue="probe", payload=Mark)
+
+
+@handler(MARK)
+def mark(payload: Mark, job: JobContext) -> None:
+    note("start", job)
+    time.sleep(payload.ms / 1000)
+    note("end", job)
+
+
+@handler(MARK_ASYNC)
+async def mark_async(payload: Mark, job: JobContext) -> None:
+    note("start", job)
+    await asyncio.sleep(payload.ms / 1000)
+    note("end", job)
+
+
+def note(event: str, job: JobContext) -> None:
+    """`monotonic` counts for all processes of a machine alike."""
+    line = f"{event} {job.id} {job.attempt} {os.getpid()} {time.monotonic():.6f}\n"
+    # One write with O_APPEND: lines of many processes never mix.
+    ledger = os.open(os.environ[_LEDGER], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    try:
+        os.write(ledger, line.encode())
+    finally:
+        os.close(ledger)
