@@ -36,6 +36,8 @@ def configure(*, level: str, format: Literal["json", "console"]) -> None:
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     logging.captureWarnings(True)
+    # At debug it writes several lines about its event loop for each call.
+    logging.getLogger("grpc._cython.cygrpc").setLevel(logging.INFO)
     structlog.configure(
         processors=[*_FIELDS, ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),

@@ -12,6 +12,7 @@ import dramatiq
 
 from server import logs
 from server.catalog import Catalog, CatalogError
+from server.engine.errors import InvalidValue
 from server.settings import Settings, SettingsError
 from workers.actor import declare
 from workers.broker import Broker
@@ -23,17 +24,16 @@ try:
     settings = Settings.from_environment(os.environ)
     logs.configure(level=settings.log_level, format=settings.log_format)
     # Each end of an attempt is told once, with its job (workers.shift).
-    logging.getLogger("dramatiq.worker.WorkerThread").setLevel(logging.WARNING)
+    logging.getLogger("dramatiq.worker.WorkerThread").setLevel(logging.ERROR)
     services = install(settings)
     # First the broker is known, then modules with tasks are imported: they may declare plain Dramatiq actors as well.
     broker = Broker(settings, Catalog.load(), middleware=[ClosesServices(services)])
     dramatiq.set_broker(broker)
     broker.catalog = Catalog.load((*_HANDLERS, *settings.task_modules), queues=settings.queues)
-except (SettingsError, CatalogError) as error:
+    for queue in broker.catalog.queues:
+        broker.declare_queue(queue)
+    for handler in broker.catalog.handlers.values():
+        declare(broker, handler)
+except (SettingsError, CatalogError, InvalidValue) as error:
     print(f"cabrank: {error}", file=sys.stderr)
     raise SystemExit(2) from None
-
-for queue in broker.catalog.queues:
-    broker.declare_queue(queue)
-for handler in broker.catalog.handlers.values():
-    declare(broker, handler)

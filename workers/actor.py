@@ -1,36 +1,36 @@
-"""Catalog tasks as Dramatiq actors, and Dramatiq messages as jobs.
+"""Catalog tasks as Dramatiq actors, and jobs as what they are called with.
 
 An actor made from a handler gets its job's holding and decodes the payload in the thread that runs it. Plain Dramatiq
-actors work as well: `actor.send(1, x=2)` becomes a job whose payload is `{"args": [1], "kwargs": {"x": 2}}`.
+actors work as well: the payload of their jobs is a call, `{"args": [1], "kwargs": {"x": 2}}`.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any
 
 import dramatiq
 import msgspec
-from dramatiq.asyncio import async_to_sync
+from dramatiq.middleware import CurrentMessage
 
-from server.catalog import Catalog, Handler, InvalidPayload, PermanentFailure
-from server.engine.backoff import Backoff
-from server.engine.job import NewJob
+from server.catalog import Handler, InvalidPayload, PermanentFailure
+from workers.body import in_thread, on_loop
 from workers.context import Context
 from workers.holding import Holding
+from workers.message import JobProxy
 from workers.settler import Settler
 
-FROM_CATALOG = "cabrank_task"  # the option that marks these actors
+FROM_CATALOG = "cabrank_task"  # the option that marks actors made from a handler
+# What a plain actor may be declared or sent with; the names are those of Dramatiq's own middleware.
+OPTIONS = (FROM_CATALOG, "max_retries", "min_backoff", "max_backoff", "time_limit", "notify_shutdown")
 
 
-class _Rules(Protocol):
-    """What a queue's settings say about its jobs."""
+class Call(msgspec.Struct, forbid_unknown_fields=True):
+    """The payload of a plain actor's job."""
 
-    @property
-    def max_retries(self) -> int: ...
-    @property
-    def retry_delay(self) -> timedelta: ...
+    args: list[Any]
+    kwargs: dict[str, Any]
 
 
 def declare(broker: dramatiq.Broker, handler: Handler[Any]) -> dramatiq.Actor[Any, Any]:
@@ -41,50 +41,46 @@ def declare(broker: dramatiq.Broker, handler: Handler[Any]) -> dramatiq.Actor[An
     return decorate(_runner(handler))
 
 
+def adopt(actor: dramatiq.Actor[Any, Any]) -> None:
+    """Lets an actor that knows nothing of jobs run one: it can be interrupted, and what it returns is kept."""
+    function = actor.fn
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        holding = _about_to_run(actor)
+        if holding is None:
+            return function(*args, **kwargs)
+        holding.result = in_thread(holding, lambda: function(*args, **kwargs))
+        return None
+
+    if not actor.options.get(FROM_CATALOG):
+        actor.fn = run
+
+
 def arguments_of(
     actor: dramatiq.Actor[Any, Any], holding: Holding, settler: Settler
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """What to call the actor with."""
+    """What to call the actor with. Raises PermanentFailure for a payload that is no call."""
     if actor.options.get(FROM_CATALOG):
         return (holding, Context(holding, settler)), {}
-    call = msgspec.json.decode(holding.job.payload, type=_Call)
+    try:
+        call = msgspec.json.decode(holding.job.payload, type=Call)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise PermanentFailure(f"the payload is no call of {actor.actor_name}: {error}") from None
     return tuple(call.args), call.kwargs
 
 
-def job_of(message: dramatiq.Message[Any], catalog: Catalog, rules: _Rules, *, delay: int | None) -> NewJob:
-    """The job that a message asks for. Raises InvalidPayload, and TypeError for arguments that JSON cannot say."""
-    task = catalog.tasks.get(message.actor_name)
-    if task is None:
-        payload, masked = msgspec.json.encode(_Call(args=list(message.args), kwargs=message.kwargs)), None
-    else:
-        (given,) = message.args
-        payload = msgspec.json.encode(given)
-        task.check(payload)
-        masked = shown if (shown := task.mask(payload)) != payload else None
-    retries = message.options.get("max_retries")
-    time_limit = message.options.get("time_limit")
-    return NewJob(
-        queue=message.queue_name,
-        id=message.message_id,
-        task=message.actor_name,
-        payload=payload,
-        masked=masked,
-        priority=task.priority if task else 0,
-        delay=timedelta(milliseconds=delay or 0),
-        max_attempts=(task and task.max_attempts) or (rules.max_retries if retries is None else retries) + 1,
-        backoff=Backoff(initial=(task and task.retry_delay) or rules.retry_delay),
-        timeout=timedelta(milliseconds=time_limit) if time_limit else (task.timeout if task else timedelta(minutes=10)),
-    )
-
-
-class _Call(msgspec.Struct, forbid_unknown_fields=True):
-    args: list[Any]
-    kwargs: dict[str, Any]
+def _about_to_run(actor: dramatiq.Actor[Any, Any]) -> Holding | None:
+    """The holding that this thread has the actor called for; None where it is called like any function."""
+    message: object = CurrentMessage.get_current_message()
+    if not isinstance(message, JobProxy) or message.actor_name != actor.actor_name:
+        return None
+    return message.holding if message.holding.ready else None
 
 
 def _runner(handler: Handler[Any]) -> Callable[[Holding, Context], None]:
     task = handler.task
-    run: Callable[[Any, Context], Any] = async_to_sync(handler.run) if handler.is_async else handler.run
+    run_body: Callable[[Holding, Callable[[], Any]], object] = on_loop if handler.is_async else in_thread
 
     def runner(holding: Holding, context: Context) -> None:
         try:
@@ -94,9 +90,7 @@ def _runner(handler: Handler[Any]) -> Callable[[Holding, Context], None]:
             raise PermanentFailure(
                 f"the payload does not fit task {task.name} as this worker knows it: {error}"
             ) from None
-        holding.result = run(payload, context)
-        # From here on neither a cancellation nor a lost lease can interrupt what is only bookkeeping.
-        holding.end()
+        holding.result = run_body(holding, lambda: handler.run(payload, context))
 
     runner.__name__ = runner.__qualname__ = task.name.replace(".", "_")
     return runner

@@ -1,7 +1,8 @@
 """The Dramatiq broker whose queues are cabrank's: what `dramatiq workers` reserves from and settles with.
 
 Delays and retries live in Redis and are decided in the settlement, so Dramatiq's own Retries, AgeLimit, Callbacks and
-Pipelines have no place here: their state would be a second truth.
+Pipelines have no place here: their state would be a second truth. TimeLimit and ShutdownNotifications are left out for
+what they would interrupt: see `body`.
 """
 
 from __future__ import annotations
@@ -13,22 +14,25 @@ from datetime import timedelta
 from typing import Any
 
 import dramatiq
-from dramatiq.errors import ActorNotFound, QueueJoinTimeout, QueueNotFound
-from dramatiq.middleware import AsyncIO, CurrentMessage, Middleware, ShutdownNotifications, TimeLimit
+from dramatiq.errors import ActorNotFound, ConnectionClosed, QueueJoinTimeout, QueueNotFound
+from dramatiq.middleware import AsyncIO, CurrentMessage, Middleware
 
 from server.catalog import Catalog
 from server.engine import admit, steer
 from server.engine.engine import Engine
-from server.engine.job import JobState
+from server.engine.errors import BackendFault
+from server.engine.job import JobState, NewJob
+from server.engine.names import checked_queue
 from server.engine.store import Store
 from server.engine.sweep import Retention, Retentions
 from server.engine.work import RateLimit
 from server.settings import QueueSettings, Settings
-from workers.actor import arguments_of, job_of
+from workers.actor import adopt, arguments_of
 from workers.consumer import Consumer
 from workers.holding import Holding
 from workers.lifecycle import Lifecycle
 from workers.message import JobProxy
+from workers.order import job_of
 from workers.shift import Shift
 
 _LIVE = (JobState.WAITING, JobState.DELAYED, JobState.ACTIVE)
@@ -39,13 +43,14 @@ class Broker(dramatiq.Broker):
     """Touches no network until a worker boots or a message is sent: importing it works while Redis is down."""
 
     def __init__(self, settings: Settings, catalog: Catalog, *, middleware: Sequence[Middleware] = ()) -> None:
+        """Raises InvalidValue for a Redis URL that is none."""
         self.settings = settings
         self.catalog = catalog
         self.queues: dict[str, None] = {}
+        self._store = Store.parse(settings.redis_url) if settings.redis_url else None
         self._engine: tuple[int, Engine] | None = None  # of the process with this pid
-        usual = [TimeLimit(), ShutdownNotifications(), CurrentMessage(), AsyncIO()]
-        self._lifecycle = Lifecycle(configured=settings.redis_url is not None, open_shift=self._open_shift)
-        super().__init__(middleware=[self._lifecycle, *usual, *middleware])
+        self._lifecycle = Lifecycle(configured=self._store is not None, open_shift=self._open_shift)
+        super().__init__(middleware=[self._lifecycle, CurrentMessage(), AsyncIO(), *middleware])
         # The base class starts with an empty table of its own.
         self.queues = dict.fromkeys(self.queues)
 
@@ -53,24 +58,34 @@ class Broker(dramatiq.Broker):
     def engine(self) -> Engine:
         """This process's way to Redis. Raises RuntimeError when none is configured."""
         if self._engine is None or self._engine[0] != os.getpid():
-            if self.settings.redis_url is None:
+            if self._store is None:
                 raise RuntimeError("no Redis is configured: set REDIS_URL or REDIS_HOST")
-            self._engine = (os.getpid(), Engine(Store.parse(self.settings.redis_url)))
+            self._engine = (os.getpid(), Engine(self._store))
         return self._engine[1]
 
+    def declare_actor(self, actor: dramatiq.Actor[Any, Any]) -> None:
+        adopt(actor)
+        super().declare_actor(actor)
+
     def declare_queue(self, queue_name: str) -> None:
+        """Raises InvalidValue for a name that no queue can have, SettingsError for what is set for it."""
         if queue_name not in self.queues:
+            # Now, and not when a worker boots: there it would be logged and survived.
+            self.settings.queue(checked_queue(queue_name))
             self.emit_before("declare_queue", queue_name)
             self.queues[queue_name] = None
             self.emit_after("declare_queue", queue_name)
 
     def enqueue(self, message: dramatiq.Message[Any], *, delay: int | None = None) -> dramatiq.Message[Any]:
-        """For `actor.send`. `delay` in ms. Raises what the engine refuses."""
+        """For `actor.send`. `delay` in ms. Raises ConnectionClosed while Redis is away, and what the engine refuses."""
         if message.queue_name not in self.queues:
             raise QueueNotFound(message.queue_name)  # type: ignore[no-untyped-call]
-        job = job_of(message, self.catalog, self.settings.queue(message.queue_name), delay=delay)
+        job = self._ordered(message, delay or 0)
         self.emit_before("enqueue", message, delay)
-        self.engine.run(admit.enqueue(job.queue, [job]))
+        try:
+            self.engine.run(admit.enqueue(job.queue, [job]))
+        except BackendFault as error:
+            raise ConnectionClosed(str(error)) from error  # type: ignore[no-untyped-call]
         self.emit_after("enqueue", message, delay)
         return message
 
@@ -108,12 +123,20 @@ class Broker(dramatiq.Broker):
             self._engine[1].close()
             self._engine = None
 
-    def _open_shift(self, threads: int) -> Shift:
+    def _ordered(self, message: dramatiq.Message[Any], delay: int) -> NewJob:
+        actor = self.actors.get(message.actor_name)
+        options = (actor.options if actor else {}) | message.options
+        task = self.catalog.tasks.get(message.actor_name)
+        return job_of(message, task, self.settings.queue(message.queue_name), options=options, delay=delay)
+
+    def _open_shift(self, worker: dramatiq.Worker) -> Shift:
+        consumed = [queue for queue in self.queues if queue in (worker.consumer_whitelist or self.queues)]
         return Shift(
             self.engine,
-            threads=threads,
+            threads=worker.worker_threads,
             lease=self.settings.lease,
-            concurrency={queue: self.settings.queue(queue).concurrency for queue in sorted(self.queues)},
+            concurrency={queue: self.settings.queue(queue).concurrency for queue in consumed},
+            queues=tuple(self.queues),
             retentions=lambda queue: _retentions(self.settings.queue(queue)),
         )
 

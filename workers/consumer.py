@@ -6,7 +6,7 @@ about it to replace.
 
 from __future__ import annotations
 
-import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
@@ -19,20 +19,24 @@ from server.engine import work
 from server.engine.errors import BackendFault
 from server.engine.job import LeasedJob
 from server.engine.work import RateLimit, Release, Reservation
-from workers.holding import Holding, Stage
+from workers.holding import Holding
 from workers.message import JobProxy
 from workers.outcome import settle
 from workers.shift import Shift
+from workers.strangers import Strangers
 
 _AWAY_SECONDS = 0.5  # between two tries while Redis is away
 _DRAINED_SECONDS = 0.05
-_FIRST_RELEASE, _LONGEST_RELEASE = timedelta(seconds=1), timedelta(seconds=30)
 
 log = structlog.get_logger(__name__)
 
 
 class Consumer(dramatiq.Consumer):
-    """One per queue and process. `carry` makes the message of a job, or None when this process has no actor for it."""
+    """One per queue and process.
+
+    `carry` makes the message of a job, or None when this process has no actor for it; it raises PermanentFailure for a
+    payload that nobody can read.
+    """
 
     def __init__(
         self,
@@ -51,53 +55,28 @@ class Consumer(dramatiq.Consumer):
         self._rate_limit = rate_limit
         self._carry = carry
         self._ready: deque[JobProxy] = deque()
-        self._strangers: dict[str, int] = {}  # task -> releases in a row
+        self._strangers = Strangers(queue)
         self._away = False
 
     def __next__(self) -> JobProxy | None:
         """A job, or None after at most the idle time."""
-        if self._ready:
-            return self._ready.popleft()
-        if self._shift.draining.wait(0):
-            self._pause(_DRAINED_SECONDS)
-            return None
-        places = self._shift.capacity.take(work.RESERVE_LIMIT, seconds=self._idle)
-        if places == 0:
-            return None
-        try:
-            reservation = self._reserve(places)
-        except BackendFault as error:
-            self._shift.capacity.give_back(places)
-            self._sit_out(error)
-            return None
-        self._receive(reservation.jobs, places)
-        if self._ready:
-            return self._ready.popleft()
-        if not reservation.jobs:
-            self._wait(reservation)
-        return None
+        if not self._ready:
+            self._fetch()
+        return self._ready.popleft() if self._ready else None
 
     def ack(self, message: MessageProxy) -> None:
         """Called by the thread that ran the job, perhaps more than once. Returns at once; never raises."""
         assert isinstance(message, JobProxy)  # noqa: S101  (this consumer hands out nothing else)
         if message.settled:
             return
-        message.settled = True
+        self._free_place(message)
         holding = message.holding
-        self._shift.capacity.give_back(1)
-        if holding.stage is Stage.DROPPED:
+        if not holding.end():
             return
-        holding.end()
         self._shift.capacity.learn(holding.ran_for)
-        settlement = settle(holding, message._exception, holding.result)
+        settlement = settle(holding, message._exception)
         if settlement is None:
-            self._shift.holdings.remove(holding)
-            log.warning(
-                f"{self._queue} job lost: its lease ran out while it was running",
-                queue=self._queue,
-                task=holding.job.request.task,
-                job_id=holding.job.request.id,
-            )
+            self._lose(holding)
         else:
             self._shift.settler.settle(holding, settlement)
 
@@ -108,12 +87,34 @@ class Consumer(dramatiq.Consumer):
         for message in messages:
             if isinstance(message, JobProxy):
                 self._shift.hand_back(message.holding)
-                self._settle_place(message)
+                self._free_place(message)
 
     def close(self) -> None:
         """May be called while threads still settle: that goes on."""
-        while self._ready:
-            self.requeue([self._ready.popleft()])
+        self.requeue(self._ready)
+        self._ready.clear()
+
+    def _fetch(self) -> None:
+        """Fills `_ready`, or waits for a reason to try again."""
+        if self._shift.draining.is_set():
+            time.sleep(_DRAINED_SECONDS)
+            return
+        # One place suffices to see whether Redis is back; meanwhile other queues, on other nodes, can use the rest.
+        places = self._shift.capacity.take(1 if self._away else work.RESERVE_LIMIT, seconds=self._idle)
+        if places == 0:
+            return
+        try:
+            reservation = self._reserve(places)
+            self._receive(reservation.jobs)
+        except BackendFault as error:
+            self._sit_out(error)
+            return
+        finally:
+            self._shift.capacity.give_back(places - len(self._ready))
+        if self._shift.draining.is_set():
+            self.close()
+        elif not reservation.jobs:
+            self._wait(reservation)
 
     def _reserve(self, places: int) -> Reservation:
         number = self._shift.reservations[self._queue] + 1
@@ -135,28 +136,40 @@ class Consumer(dramatiq.Consumer):
             log.info("storage is back", queue=self._queue)
         return reservation
 
-    def _receive(self, jobs: Sequence[LeasedJob], places: int) -> None:
-        for job in jobs:
-            holding = Holding(job)
-            self._shift.holdings.add(holding)
-            message = self._carry(holding)
+    def _receive(self, jobs: Sequence[LeasedJob]) -> None:
+        # All of them first: whatever happens then, their leases are kept.
+        for holding in [self._shift.hold(job) for job in jobs]:
+            try:
+                message = self._carry(holding)
+            except Exception as error:
+                self._refuse(holding, error)
+                continue
             if message is None:
                 self._release_stranger(holding)
             else:
-                self._strangers.pop(job.request.task, None)
                 self._ready.append(message)
-        self._shift.capacity.give_back(places - len(self._ready))
-        if self._shift.draining.is_set():
-            self.close()
+
+    def _refuse(self, holding: Holding, error: Exception) -> None:
+        """The job ends without having been started."""
+        settlement = settle(holding, error)
+        if settlement is not None and holding.drop():
+            self._shift.settler.settle(holding, settlement)
 
     def _release_stranger(self, holding: Holding) -> None:
-        """A task that this worker does not know: another may, or this one after its next deploy."""
-        task = holding.job.request.task
-        times = self._strangers[task] = self._strangers.get(task, 0) + 1
-        delay = min(_FIRST_RELEASE * (1 << min(times - 1, 10)), _LONGEST_RELEASE)
-        log.warning("task unknown to this worker", queue=self._queue, task=task, job_id=holding.job.request.id)
+        """Another worker may know the task, or this one after its next deploy."""
+        delay = self._strangers.delay(holding.job)
         if holding.drop():
             self._shift.settler.settle(holding, Release(lease=holding.job.lease, delay=delay))
+
+    def _lose(self, holding: Holding) -> None:
+        self._shift.holdings.remove(holding)
+        request = holding.job.request
+        log.warning(
+            f"{self._queue} job lost: its lease ran out while it was running",
+            queue=self._queue,
+            task=request.task,
+            job_id=request.id,
+        )
 
     def _wait(self, reservation: Reservation) -> None:
         """Until somebody pokes the queue, or for as long as waiting without that is wise."""
@@ -172,12 +185,9 @@ class Consumer(dramatiq.Consumer):
         if not self._away:
             self._away = True
             log.warning("no jobs to be had", queue=self._queue, reason=str(error))
-        self._pause(_AWAY_SECONDS)
+        self._shift.draining.wait(_AWAY_SECONDS)
 
-    def _pause(self, seconds: float) -> None:
-        threading.Event().wait(seconds)
-
-    def _settle_place(self, message: JobProxy) -> None:
+    def _free_place(self, message: JobProxy) -> None:
         if not message.settled:
             message.settled = True
             self._shift.capacity.give_back(1)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from workers.holding import Holding
 from workers.settler import Note, Settler
+from workers.veil import veiled
 
 _LINE_LIMIT = 1000  # characters
 _MESSAGE_LIMIT = 200
@@ -54,10 +55,9 @@ class Context:
         """Raises ValueError outside 0 to 100."""
         if not 0 <= percent <= 100:  # noqa: PLR2004  (per cent)
             raise ValueError(f"progress lies between 0 and 100, not at {percent}")
-        self._note(progress=(float(percent), message[:_MESSAGE_LIMIT]))
+        shown = veiled(message, self._holding.job)[:_MESSAGE_LIMIT]
+        self._settler.note(Note(lease=self._holding.job.lease, progress=(float(percent), shown)))
 
     def log(self, line: str) -> None:
-        self._note(line=line[:_LINE_LIMIT])
-
-    def _note(self, *, progress: tuple[float, str] | None = None, line: str | None = None) -> None:
-        self._settler.note(Note(lease=self._holding.job.lease, progress=progress, line=line))
+        shown = veiled(line, self._holding.job)[:_LINE_LIMIT]
+        self._settler.note(Note(lease=self._holding.job.lease, line=shown))

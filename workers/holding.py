@@ -1,19 +1,18 @@
 """The jobs that this process has leased: which wait for a thread, which run, which are done with.
 
-A holding changes its state under its own lock, for three kinds of threads meet at it: the one that runs the job, the
-keeper that learns of lost leases and cancellations, and the one that hands back what has not started.
+A holding changes its state under its own lock, for several kinds of threads meet at it: the one that runs the job, the
+keeper that learns of lost leases and cancellations, the timer, and the one that hands back what has not started.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from enum import Enum
 
 from dramatiq.middleware import Interrupt
-from dramatiq.middleware.threading import raise_thread_exception
 
 from server.engine.job import LeasedJob
 from server.engine.work import Run
@@ -25,28 +24,33 @@ class Stage(Enum):
     QUEUED = "queued"
     RUNNING = "running"
     OVER = "over"  # it ran; what remains is to say so
-    DROPPED = "dropped"  # handed back or lost before it started
+    DROPPED = "dropped"  # handed back, lost or given up: whatever a thread still does with it is not told
 
 
 class JobCancelled(Interrupt):
-    """Raised in the thread of an actor whose job was cancelled."""
+    """Raised in an actor whose job was cancelled."""
 
 
 class LeaseGone(Interrupt):
-    """Raised in the thread of an actor whose job another worker may have by now."""
+    """Raised in an actor whose job another worker may have by now."""
+
+
+Reason = type[Interrupt]
 
 
 class Holding:
     """One leased job in this process."""
 
-    def __init__(self, job: LeasedJob) -> None:
+    def __init__(self, job: LeasedJob, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.job = job
         self.cancelled = False
         self.result: object = None  # what the actor left to be kept
         self._stage = Stage.QUEUED
         self._lock = threading.Lock()
-        self._thread: int | None = None
-        self._got_at = time.monotonic()
+        self._raise: Callable[[Reason], object] | None = None  # while the body can be interrupted
+        self._reasons: list[Reason] = []
+        self._clock = clock
+        self._got_at = clock()
         self._started_at: float | None = None
         self._ended_at: float | None = None
 
@@ -55,17 +59,42 @@ class Holding:
         return self._stage
 
     @property
+    def ready(self) -> bool:
+        """Whether a thread has begun it, and not yet with its body."""
+        return self._stage is Stage.RUNNING and self._raise is None
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why it was interrupted the last time, if it was."""
+        return self._reasons[-1] if self._reasons else None
+
+    @property
     def run(self) -> Run:
         """The job's lease and, where it has started, when."""
         started = None if self._started_at is None else timedelta(seconds=self._started_at - self._got_at)
         return Run(lease=self.job.lease, started_after=started)
 
     @property
+    def now(self) -> datetime:
+        """By the clock of Redis, which every moment of the job was taken from."""
+        return self.job.reserved_at + self.held_for
+
+    @property
+    def held_for(self) -> timedelta:
+        return timedelta(seconds=self._clock() - self._got_at)
+
+    @property
     def ran_for(self) -> timedelta:
         """How long it ran, or has been running; 0 when it never started."""
         if self._started_at is None:
             return timedelta(0)
-        return timedelta(seconds=(self._ended_at or time.monotonic()) - self._started_at)
+        ended_at = self._clock() if self._ended_at is None else self._ended_at
+        return timedelta(seconds=ended_at - self._started_at)
+
+    @property
+    def overdue(self) -> bool:
+        """Whether it is running for longer than it may."""
+        return self._stage is Stage.RUNNING and self.ran_for >= self.job.request.timeout
 
     def begin(self) -> bool:
         """Called by the thread that is about to run the job. False when it may not any more."""
@@ -73,52 +102,70 @@ class Holding:
             if self._stage is not Stage.QUEUED:
                 return False
             self._stage = Stage.RUNNING
-            self._thread = threading.get_ident()
-            self._started_at = time.monotonic()
+            self._started_at = self._clock()
             return True
 
-    def end(self) -> None:
-        """Called by the same thread: from here on nobody interrupts it on this job's account."""
+    def expose(self, raise_in_body: Callable[[Reason], object]) -> None:
+        """From here on the job can be interrupted, in this way. A reason that came up before holds as well."""
         with self._lock:
-            if self._stage is Stage.RUNNING:
-                self._stage = Stage.OVER
-                self._ended_at = time.monotonic()
+            self._raise = raise_in_body
+            if self._reasons:
+                raise_in_body(self._reasons[-1])
+
+    def interrupt(self, reason: Reason) -> None:
+        """Ends the body early, if it runs. Once for each reason."""
+        with self._lock:
+            if self._stage is Stage.RUNNING and reason not in self._reasons:
+                self._reasons.append(reason)
+                if self._raise is not None:
+                    self._raise(reason)
+
+    def end(self) -> bool:
+        """From here on nobody interrupts it. False when it was dropped before. May be repeated."""
+        with self._lock:
+            self._raise = None
+            if self._stage is Stage.DROPPED:
+                return False
+            self._stage = Stage.OVER
+            if self._ended_at is None:
+                self._ended_at = self._clock()
+            return True
 
     def drop(self) -> bool:
         """Keeps a job that has not started from starting. False when it has."""
+        return self._drop_from(Stage.QUEUED)
+
+    def abandon(self) -> bool:
+        """Gives up a job that has begun. False when it does not run."""
+        return self._drop_from(Stage.RUNNING)
+
+    def _drop_from(self, stage: Stage) -> bool:
         with self._lock:
-            if self._stage is not Stage.QUEUED:
+            if self._stage is not stage:
                 return False
             self._stage = Stage.DROPPED
+            self._raise = None
             return True
-
-    def abandon(self) -> None:
-        """Called by the thread that had begun: it does not run the job after all."""
-        with self._lock:
-            self._stage = Stage.DROPPED
-
-    def interrupt(self, why: type[Interrupt]) -> None:
-        """Raises `why` in the thread that runs the job, if one does; once."""
-        with self._lock:
-            if self._stage is Stage.RUNNING and self._thread is not None:
-                thread, self._thread = self._thread, None
-                raise_thread_exception(thread, why)  # type: ignore[no-untyped-call]
 
 
 class Holdings:
-    """All holdings of this process, by lease. Iterating sees a snapshot."""
+    """The newest holding of every job that this process has. Iterating sees a snapshot."""
 
     def __init__(self) -> None:
-        self._by_token: dict[tuple[str, str], Holding] = {}
+        self._by_job: dict[tuple[str, str], Holding] = {}
         self._lock = threading.Lock()
 
-    def add(self, holding: Holding) -> None:
+    def add(self, holding: Holding) -> Holding | None:
+        """Returns the earlier holding of the same job, if there is one: its lease is lost, or this one were not."""
         with self._lock:
-            self._by_token[_key(holding)] = holding
+            earlier = self._by_job.get(_key(holding))
+            self._by_job[_key(holding)] = holding
+            return earlier
 
     def remove(self, holding: Holding) -> None:
         with self._lock:
-            self._by_token.pop(_key(holding), None)
+            if self._by_job.get(_key(holding)) is holding:
+                del self._by_job[_key(holding)]
 
     def of_queues(self) -> dict[str, list[Holding]]:
         """Grouped by queue."""
@@ -129,11 +176,11 @@ class Holdings:
 
     def __iter__(self) -> Iterator[Holding]:
         with self._lock:
-            return iter(list(self._by_token.values()))
+            return iter(list(self._by_job.values()))
 
     def __len__(self) -> int:
-        return len(self._by_token)
+        return len(self._by_job)
 
 
 def _key(holding: Holding) -> tuple[str, str]:
-    return holding.job.lease.job_id, holding.job.lease.token
+    return holding.job.lease.queue, holding.job.lease.job_id

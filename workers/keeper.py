@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import structlog
@@ -13,50 +13,59 @@ from server.engine.errors import EngineError
 from server.engine.work import Attention
 from workers.holding import Holding, Holdings, JobCancelled, LeaseGone
 from workers.outcome import Stop
+from workers.rounds import Rounds
 from workers.settler import Settler
 
 _BEAT = 1.0  # s between two extensions; also how soon a cancellation is heard of
+_PATIENCE = timedelta(seconds=1)
 
 log = structlog.get_logger(__name__)
 
 
-class Keeper:
+class Keeper(Rounds):
     """One thread per process."""
 
-    def __init__(self, engine: Engine, holdings: Holdings, settler: Settler, *, lease: timedelta) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        holdings: Holdings,
+        settler: Settler,
+        *,
+        lease: timedelta,
+        hand_back: Callable[[Holding], None],
+    ) -> None:
+        beat = min(_BEAT, lease.total_seconds() / 4)
+        super().__init__("keeper", self.beat, every=lambda: beat)
         self._engine = engine
         self._holdings = holdings
         self._settler = settler
         self._lease = lease
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="keeper", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
+        self._hand_back = hand_back
+        self._silent: set[str] = set()  # queues whose leases could not be extended the last time
 
     def beat(self) -> None:
-        """Extends every lease once. Raises BackendFault."""
+        """Extends every lease once. A queue whose Redis is away does not take the others along."""
         for queue, held in self._holdings.of_queues().items():
-            attention = self._engine.run(work.extend(queue, [holding.run for holding in held], lease=self._lease))
-            for holding in held:
-                match attention.get(holding.job.lease.job_id):
-                    case Attention.LEASE_LOST:
-                        self._lose(holding)
-                    case Attention.CANCEL:
-                        self._cancel(holding)
-
-    def _work(self) -> None:
-        beat = min(_BEAT, self._lease.total_seconds() / 4)
-        while not self._stopping.wait(beat):
             try:
-                self.beat()
-            except EngineError as error:
-                log.warning("leases not extended", leases=len(self._holdings), reason=str(error))
-            except Exception:
-                log.exception("leases not extended", leases=len(self._holdings))
+                self._extend(queue, held)
+                self._silent.discard(queue)
+            except Exception as error:
+                if queue not in self._silent:
+                    bug = not isinstance(error, EngineError)
+                    log.warning("leases not extended", queue=queue, leases=len(held), reason=str(error), exc_info=bug)
+                self._silent.add(queue)
+
+    def _extend(self, queue: str, held: Sequence[Holding]) -> None:
+        attention = self._engine.run(work.extend(queue, [holding.run for holding in held], lease=self._lease))
+        for holding in held:
+            match attention.get(holding.job.lease.job_id):
+                case Attention.LEASE_LOST:
+                    self._lose(holding)
+                case Attention.CANCEL:
+                    self._cancel(holding)
+                case None if holding.held_for > _PATIENCE:
+                    # In stock, and no thread came: one that is idle elsewhere may take it at once.
+                    self._hand_back(holding)
 
     def _lose(self, holding: Holding) -> None:
         # A settlement that is under way took the lease along: then nothing was lost.

@@ -2,40 +2,39 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
-import signal
 import sys
 from collections.abc import Callable
-from typing import Any
 
 import dramatiq
+import structlog
 from dramatiq.broker import MessageProxy
-from dramatiq.middleware import Middleware, SkipMessage
+from dramatiq.middleware import Middleware, Shutdown, SkipMessage
 
 from server.engine import work
-from server.engine.errors import BackendFault
-from server.engine.work import Attention, Run
-from workers.actor import FROM_CATALOG
+from server.engine.work import Attention, Release, Run
+from workers.actor import OPTIONS
 from workers.holding import Holding
 from workers.message import JobProxy
+from workers.orphan import end_with_parent
+from workers.outcome import Settlement, Stop
 from workers.shift import Shift
 
-_PR_SET_PDEATHSIG = 1
 _NO_REDIS = "cabrank: workers need a Redis: set REDIS_URL or REDIS_HOST"
+
+log = structlog.get_logger(__name__)
 
 
 class Lifecycle(Middleware):
-    """Stands first, so that its `before` hooks see a message before all others and its `after` hooks after them."""
+    """Stands first, so that no other middleware sees a message that may not run."""
 
-    def __init__(self, *, configured: bool, open_shift: Callable[[int], Shift]) -> None:
+    def __init__(self, *, configured: bool, open_shift: Callable[[dramatiq.Worker], Shift]) -> None:
         self._configured = configured
         self._open_shift = open_shift
         self._shift: Shift | None = None
 
     @property
     def actor_options(self) -> set[str]:
-        return {FROM_CATALOG, "max_retries"}
+        return set(OPTIONS)
 
     @property
     def shift(self) -> Shift:
@@ -49,14 +48,18 @@ class Lifecycle(Middleware):
         if not self._configured:
             print(_NO_REDIS, file=sys.stderr)
             raise SystemExit(2)
-        _end_with_parent()
+        end_with_parent()
 
     def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002
-        self._shift = self._open_shift(worker.worker_threads)
+        self._shift = self._open_shift(worker)
         self._shift.start()
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002
         self.shift.drain()
+        for holding in self.shift.holdings:
+            actor = broker.actors.get(holding.job.request.task)
+            if actor is not None and actor.options.get("notify_shutdown"):
+                holding.interrupt(Shutdown)
 
     def after_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002
         self.shift.stop()
@@ -66,42 +69,31 @@ class Lifecycle(Middleware):
         if isinstance(message, JobProxy) and not self._begun(message.holding):
             raise SkipMessage("it was handed back")
 
-    def after_process_message(
-        self,
-        broker: dramatiq.Broker,  # noqa: ARG002
-        message: MessageProxy,
-        *,
-        result: Any = None,
-        exception: BaseException | None = None,  # noqa: ARG002
-    ) -> None:
-        if isinstance(message, JobProxy):
-            message.holding.end()
-            if result is not None:  # of a plain actor
-                message.holding.result = result
-
     def _begun(self, holding: Holding) -> bool:
         """Whether this thread may run the job. One whose lease was lost before marks its start: see `reclaim`."""
         if not holding.begin():
             return False
-        if holding.job.spent.lost == 0 or self._marked(holding.run):
-            return True
-        holding.abandon()
-        self.shift.holdings.remove(holding)
-        return False
+        return holding.job.spent.lost == 0 or self._marked(holding)
 
-    def _marked(self, run: Run) -> bool:
+    def _marked(self, holding: Holding) -> bool:
+        lease = holding.job.lease
         try:
-            attention = self.shift.engine.run(work.extend(run.lease.queue, [run], lease=self.shift.lease))
-        except BackendFault:
-            # It must not start unmarked. Its lease runs out, and it comes again.
-            return False
-        return attention.get(run.lease.job_id) is not Attention.LEASE_LOST
+            attention = self.shift.engine.run(work.extend(lease.queue, [holding.run], lease=self.shift.lease))
+        except Exception as error:
+            # It must not start unmarked: whether its worker survives it would not be known.
+            log.warning("start not marked", queue=lease.queue, job_id=lease.job_id, reason=str(error))
+            return self._give_up(holding, Release(lease=lease))
+        match attention.get(lease.job_id):
+            case Attention.LEASE_LOST:
+                return self._give_up(holding, None)
+            case Attention.CANCEL:
+                return self._give_up(holding, Stop(run=Run(lease=lease, started_after=None)))
+        return True
 
-
-def _end_with_parent() -> None:
-    """A worker process whose `dramatiq` command was killed drains and ends, rather than working on unseen (Linux)."""
-    if sys.platform == "linux":
-        parent = os.getppid()
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:
-            raise SystemExit(0)
+    def _give_up(self, holding: Holding, settlement: Settlement | None) -> bool:
+        holding.abandon()
+        if settlement is None:
+            self.shift.holdings.remove(holding)
+        else:
+            self.shift.settler.settle(holding, settlement)
+        return False

@@ -37,7 +37,7 @@ def _message(job: LeasedJob, args: tuple[Any, ...], kwargs: dict[str, Any]) -> J
         args=args,
         kwargs=kwargs,
         # Whatever an actor raises is expected here: it is told once, with the job, and not by Dramatiq as well.
-        options={"time_limit": request.timeout.total_seconds() * 1000, "throws": BaseException},
+        options={"throws": BaseException},
         message_id=request.id,
         message_timestamp=int(request.created_at.timestamp() * 1000),
     )

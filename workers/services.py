@@ -5,6 +5,8 @@ Made at first use, on the event loop that runs async handlers, so that nothing i
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from functools import cached_property
 
 import dramatiq
@@ -22,6 +24,8 @@ from workers.mail.mailer import Mailer
 from workers.mail.pool import Pool
 from workers.mail.rendering import Templates
 from workers.platform import Platform
+
+_FAREWELL_SECONDS = 1.0
 
 
 class Services:
@@ -63,11 +67,16 @@ class Services:
         return grpc.aio.insecure_channel(str(self._settings.platform_address))
 
     async def close(self) -> None:
-        """What was opened."""
-        if "mailer" in self.__dict__:
-            await self.mailer.close()
-        if "_channel" in self.__dict__:
-            await self._channel.close()
+        """What was opened; a mail that is still under way is waited for, though not for long. It may be used again."""
+        opened = vars(self)
+        opened.pop("platform", None)
+        mailer, channel = opened.pop("mailer", None), opened.pop("_channel", None)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FAREWELL_SECONDS):
+                if mailer is not None:
+                    await mailer.close()
+        if channel is not None:
+            await channel.close()
 
 
 _installed: list[Services] = []

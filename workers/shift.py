@@ -8,28 +8,33 @@ import secrets
 import socket
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 import structlog
 
 from server.engine.engine import Engine
+from server.engine.job import LeasedJob
 from server.engine.sweep import Retentions
 from server.engine.work import Completion, FinalFailure, Release, Retry, Snooze
 from workers.capacity import Capacity
-from workers.holding import Holding, Holdings
+from workers.holding import Holding, Holdings, LeaseGone
 from workers.keeper import Keeper
 from workers.outcome import Settlement, Stop
 from workers.settler import Settler
 from workers.sweeper import Sweeper
+from workers.timer import Timer
 
-_DRAIN_SECONDS = 5.0  # for results that Redis has not heard of yet
+_LAST_WORDS_SECONDS = 5.0  # for results that Redis has not heard of yet
 
 log = structlog.get_logger(__name__)
 
 
 class Shift:
-    """From boot to shutdown of one worker process. `concurrency` names its queues and the limit of each."""
+    """From boot to shutdown of one worker process.
+
+    `concurrency` names the queues that it works for, with the limit of each; it looks after all `queues`.
+    """
 
     def __init__(
         self,
@@ -38,29 +43,40 @@ class Shift:
         threads: int,
         lease: timedelta,
         concurrency: Mapping[str, int],
+        queues: Sequence[str],
         retentions: Callable[[str], Retentions],
     ) -> None:
         self.engine = engine
         self.lease = lease
         self.worker = _worker_name()
-        self.threads = threads
-        self.concurrency = concurrency
         self.capacity = Capacity(threads)
         self.holdings = Holdings()
         self.settler = Settler(engine, self.holdings, told=_log_settlement)
         self.draining = threading.Event()
         # One reservation at a time and queue; its number stays until its answer has come.
         self.reservations: defaultdict[str, int] = defaultdict(int)
-        self._keeper = Keeper(engine, self.holdings, self.settler, lease=lease)
-        self._sweeper = Sweeper(engine, queues=tuple(concurrency), retentions=retentions, lease=lease)
+        self._threads = threads
+        self._concurrency = concurrency
+        self._timer = Timer(self.holdings)
+        self._keeper = Keeper(engine, self.holdings, self.settler, lease=lease, hand_back=self.hand_back)
+        self._sweeper = Sweeper(engine, queues=queues, retentions=retentions, lease=lease)
 
     def start(self) -> None:
-        for queue, limit in self.concurrency.items():
+        for queue, limit in self._concurrency.items():
             log.info(f"worker created: {queue} (concurrency: {limit})", queue=queue, concurrency=limit)
-        log.info("worker process on duty", worker=self.worker, threads=self.threads)
+        log.info("worker process on duty", worker=self.worker, threads=self._threads)
         self.settler.start()
+        self._timer.start()
         self._keeper.start()
         self._sweeper.start()
+
+    def hold(self, job: LeasedJob) -> Holding:
+        """From here on the job's lease is kept."""
+        holding = Holding(job)
+        earlier = self.holdings.add(holding)
+        if earlier is not None and not earlier.drop():
+            earlier.interrupt(LeaseGone)
+        return holding
 
     def hand_back(self, holding: Holding) -> None:
         """A job that has not started goes back to its place. Nothing happens to one that has."""
@@ -76,13 +92,13 @@ class Shift:
     def stop(self) -> None:
         """Everything that can be said is said. What still runs goes back as well: the process is about to end."""
         self.drain()
-        self.settler.drain(seconds=_DRAIN_SECONDS)
+        self._timer.stop()
         for holding in self.holdings:
-            self.settler.settle(holding, Release(lease=holding.job.lease))
+            if holding.abandon():
+                self.settler.settle(holding, Release(lease=holding.job.lease))
         self._sweeper.stop()
-        self.settler.stop(seconds=_DRAIN_SECONDS)
+        self.settler.stop(seconds=_LAST_WORDS_SECONDS)
         self._keeper.stop()
-        self.engine.close()
 
 
 _ENDINGS: dict[type, tuple[str, str]] = {
@@ -93,11 +109,14 @@ _ENDINGS: dict[type, tuple[str, str]] = {
     Snooze: ("info", "snoozed"),
     Release: ("info", "released"),
 }
+_PUT_OFF = Retry | Snooze | Release
 
 
 def _log_settlement(holding: Holding, settlement: Settlement, taken: bool) -> None:
     """One line for every end of an attempt: `email job completed`."""
-    level, word = _ENDINGS[type(settlement)]
+    # The engine does not put off a job that was asked to stop.
+    stopped = holding.cancelled and isinstance(settlement, _PUT_OFF)
+    level, word = _ENDINGS[Stop if stopped else type(settlement)]
     request = holding.job.request
     fields: dict[str, object] = {
         "queue": request.queue,
@@ -109,10 +128,12 @@ def _log_settlement(holding: Holding, settlement: Settlement, taken: bool) -> No
     match settlement:
         case FinalFailure(failure=failure):
             fields |= {"reason": failure.reason, "error": failure.message}
-        case Retry(error=error, delay=delay):
-            fields |= {"error": f"{error.type}: {error.message}", "again_in_ms": round(delay.total_seconds() * 1000)}
-        case Snooze(reason=reason, delay=delay):
-            fields |= {"reason": reason.message, "again_in_ms": round(delay.total_seconds() * 1000)}
+        case Retry(error=error):
+            fields |= {"error": f"{error.type}: {error.message}"}
+        case Snooze(reason=reason):
+            fields |= {"reason": reason.message}
+    if isinstance(settlement, Retry | Snooze) and not stopped:
+        fields["again_in_ms"] = round(settlement.delay.total_seconds() * 1000)
     if not taken:
         level, word = "warning", f"{word} in vain: the lease was lost"
     getattr(log, level)(f"{request.queue} job {word}", **fields)

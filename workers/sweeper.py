@@ -6,7 +6,6 @@ Every worker process does it for its queues; any number of them may, at any time
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
@@ -16,13 +15,14 @@ from server.engine import sweep
 from server.engine.engine import Engine
 from server.engine.errors import EngineError
 from server.engine.sweep import Reclaimed, Retentions
+from workers.rounds import Rounds
 
 _EVERY = 1.0  # s
 
 log = structlog.get_logger(__name__)
 
 
-class Sweeper:
+class Sweeper(Rounds):
     """One thread per process. `retentions` is asked anew at every sweep."""
 
     def __init__(
@@ -33,19 +33,13 @@ class Sweeper:
         retentions: Callable[[str], Retentions],
         lease: timedelta,
     ) -> None:
+        # Not all processes in the same moment.
+        super().__init__("sweeper", self._sweep_all, every=lambda: _EVERY * random.uniform(0.8, 1.2))
         self._engine = engine
         self._queues = queues
         self._retentions = retentions
         # Living workers get this long to extend after a pause in which nobody swept.
         self._hold = min(timedelta(seconds=3), lease / 2)
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="sweeper", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
 
     def sweep(self, queue: str) -> None:
         """One round for one queue. Raises BackendFault."""
@@ -54,21 +48,19 @@ class Sweeper:
         for job_id, became in reclamation.jobs.items():
             _log_reclaimed(queue, job_id, became)
         while self._engine.run(sweep.prune(queue, self._retentions(queue))).more:
-            if self._stopping.is_set():
+            if self.ending:
                 return
 
-    def _work(self) -> None:
-        while not self._stopping.wait(_EVERY * random.uniform(0.8, 1.2)):
-            for queue in self._queues:
-                self._sweep_whatever_happens(queue)
-
-    def _sweep_whatever_happens(self, queue: str) -> None:
-        try:
-            self.sweep(queue)
-        except EngineError as error:
-            log.debug("queue not swept", queue=queue, reason=str(error))
-        except Exception:
-            log.exception("queue not swept", queue=queue)
+    def _sweep_all(self) -> None:
+        for queue in self._queues:
+            if self.ending:
+                return
+            try:
+                self.sweep(queue)
+            except EngineError as error:
+                log.debug("queue not swept", queue=queue, reason=str(error))
+            except Exception:
+                log.exception("queue not swept", queue=queue)
 
 
 def _log_reclaimed(queue: str, job_id: str, became: Reclaimed) -> None:

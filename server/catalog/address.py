@@ -22,39 +22,44 @@ class EmailAddress(Text):
 
     @classmethod
     def fault(cls, text: str, /) -> str | None:
-        local, _, domain = text.rpartition("@")
-        why = _fault_of_all(text) or _fault_of_local(local) or _fault_of_domain(domain)
-        return why and f"must be an email address such as ada@example.org: {why}"
+        why = _fault(text)
+        return why and f"must be an email address such as ada@example.org: it must {why}"
 
 
-def _fault_of_all(text: str) -> str | None:
-    if text.count("@") != 1:
-        return "it must have one @"
+def _fault(text: str) -> str | None:
     if not text.isprintable() or " " in text:
-        return "it must not hold spaces or control characters"
-    if len(text.encode()) > EmailAddress.most:
-        return f"it must have at most {EmailAddress.most} bytes"
+        return "not hold spaces or control characters"
     if ENCODED_WORD.search(text):
-        return "it must not hold an encoded word (=?…?=)"
-    return None
+        return "not hold an encoded word (=?…?=)"
+    if text.count("@") != 1:
+        return "have one @"
+    local, domain = text.split("@")
+    ascii_domain = _in_ascii(domain)
+    if len(local.encode()) + len("@") + len(ascii_domain) > EmailAddress.most:
+        return f"have at most {EmailAddress.most} bytes, its domain in ASCII"
+    return _fault_of_local(local) or _fault_of_domain(domain, ascii_domain)
 
 
 def _fault_of_local(local: str) -> str | None:
     if not 1 <= len(local.encode()) <= _MOST_LOCAL:
-        return f"it must have 1 to {_MOST_LOCAL} bytes before the @"
+        return f"have 1 to {_MOST_LOCAL} bytes before the @"
     if not _ATOMS.fullmatch(local):
-        return "it must have only letters, digits, single dots and !#$%&'*+/=?^_`{|}~- before the @"
+        return "have only letters, digits, single dots and !#$%&'*+/=?^_`{|}~- before the @"
     return None
 
 
-def _fault_of_domain(domain: str) -> str | None:
-    try:
-        encoded = domain if domain.isascii() else domain.encode("idna").decode()
-    except UnicodeError:
-        encoded = ""
-    if not _DOMAIN.fullmatch(encoded):
-        return "it must have a domain such as example.org after the @"
+def _fault_of_domain(domain: str, ascii_domain: str) -> str | None:
+    if not _DOMAIN.fullmatch(ascii_domain):
+        return "have a domain such as example.org after the @"
     # Python's IDNA is that of 2003, which takes some letters for others (ß for ss): another domain's reader.
-    if not domain.isascii() and encoded.encode().decode("idna") != unicodedata.normalize("NFC", domain.lower()):
-        return "it must have its domain in the ASCII form (xn--…)"
+    if not domain.isascii() and ascii_domain.encode().decode("idna") != unicodedata.normalize("NFC", domain.lower()):
+        return "have its domain in the ASCII form (xn--…)"
     return None
+
+
+def _in_ascii(domain: str) -> str:
+    """The domain as name servers know it; empty when it has no such form."""
+    try:
+        return domain if domain.isascii() else domain.encode("idna").decode()
+    except UnicodeError:
+        return ""

@@ -24,5 +24,6 @@ def is_task_name(text: str) -> bool:
 
 def nearest(name: str, names: Iterable[str]) -> list[str]:
     """Those of the names that may have been meant by `name`, nearest first, at most three."""
-    # Comparing takes the square of the length, and the length is the caller's choice.
-    return difflib.get_close_matches(name[:_MOST_TASK_NAME], sorted(names), n=3)
+    if len(name) > _MOST_TASK_NAME:
+        return []  # difflib looks at every character, and how many there are is the caller's choice
+    return difflib.get_close_matches(name, sorted(names), n=3)

@@ -12,6 +12,7 @@ from server.catalog.names import is_queue_name, is_task_name
 from server.catalog.payload import P, PayloadType
 
 _MOST_ATTEMPTS = 1000
+_LONGEST_RETRY_DELAY = timedelta(days=30)  # as the engine has it
 _HIGHEST_PRIORITY = 100
 _SHORTEST, _LONGEST = timedelta(seconds=1), timedelta(days=1)
 
@@ -58,7 +59,7 @@ class Task(Generic[P]):
             yield f"must have 1 to {_MOST_ATTEMPTS} attempts"
         if not _SHORTEST <= self.timeout <= _LONGEST:
             yield "must have a timeout from 1 s to 24 h"
-        if self.retry_delay is not None and self.retry_delay <= timedelta(0):
-            yield "must have a retry delay above zero"
+        if self.retry_delay is not None and not timedelta(milliseconds=1) <= self.retry_delay <= _LONGEST_RETRY_DELAY:
+            yield "must have a retry delay from 1 ms to 30 days"
         if abs(self.priority) > _HIGHEST_PRIORITY:
             yield f"must have a priority from -{_HIGHEST_PRIORITY} to {_HIGHEST_PRIORITY}"

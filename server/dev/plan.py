@@ -12,7 +12,7 @@ from server.settings import Address, Settings
 
 _EXAMPLES = Path(__file__).resolve().parents[2] / "clients" / "python" / "examples"
 _FEWEST_THREADS = 8
-_SERVICE_GRACE = 1.8  # seconds; dramatiq's processes look once a second whether they should stop
+_SERVICE_GRACE = 2.2  # seconds; dramatiq's processes look once a second whether they are to stop
 
 # What is said where the user says nothing: a stack is looked at, started often and stopped in a hurry.
 _USUAL = {
@@ -20,6 +20,7 @@ _USUAL = {
     "CABRANK_REFLECTION": "true",
     "CABRANK_SHUTDOWN_SECONDS": "1",
     "dramatiq_restart_delay": "500",
+    "dramatiq_worker_timeout": "100",
 }
 
 
@@ -95,7 +96,7 @@ class Plan:
         yield _python("server", "-m", "server", environment=environment, grace=_SERVICE_GRACE)
         yield _python(
             *("workers", "-m", "dramatiq", "workers", "--skip-logging"),
-            *("-p", "1", "-t", str(threads), "--worker-shutdown-timeout", "1000"),
+            *("-p", "1", "-t", str(threads), "--worker-shutdown-timeout", "500"),
             environment=environment,
             grace=_SERVICE_GRACE,
         )

@@ -1,14 +1,15 @@
 """Which ports can be had, asked before anything is started on them."""
 
-import contextlib
 import random
 import socket
+from contextlib import suppress
 
 from server.dev.errors import PortTaken, StackError
 from server.settings import Address
 
-# With their cluster bus, 10,000 above, these lie below the ports that outgoing connections get.
-_OURS = range(16_384, 22_768)
+_OURS = range(16_384, 21_384)
+_MARK = 5_000  # above a port of ours lies the one that marks it as given away,
+_BUS = 10_000  # and the cluster bus of a server on it: all below the ports that outgoing connections get
 
 
 def check(setting: str, address: Address) -> None:
@@ -20,11 +21,16 @@ def check(setting: str, address: Address) -> None:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that can be had, together with the cluster bus that would belong to it."""
+    """A port of 127.0.0.1 for a server, also for one with a cluster bus.
+
+    As long as this process lives, nobody who asks here gets it again, in whichever process.
+    """
     for port in random.sample(_OURS, len(_OURS)):
-        with contextlib.suppress(OSError):
+        with suppress(OSError), socket.socket() as mark:
+            mark.bind(("127.0.0.1", port + _MARK))
             _try(Address(host="127.0.0.1", port=port))
-            _try(Address(host="127.0.0.1", port=port + 10_000))
+            _try(Address(host="127.0.0.1", port=port + _BUS))
+            mark.detach()  # stays bound until the process ends
             return port
     raise StackError(f"every port from {_OURS.start} to {_OURS.stop} of 127.0.0.1 is taken")
 

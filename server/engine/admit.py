@@ -36,7 +36,7 @@ class Enqueued:
     created: bool
     replaced: bool
     at: datetime
-    run_at: datetime | None  # when it is due; None: at once
+    run_at: datetime | None  # when a new or replaced job is due; None: at once
 
 
 def enqueue(queue: str, jobs: Sequence[NewJob]) -> Call[list[Enqueued]]:
@@ -97,7 +97,8 @@ def _enqueue_arguments(job: NewJob) -> list[Argument]:
         record.band(job.priority),
         record.milliseconds(job.delay),
         record.epoch_ms(job.run_at) if job.run_at else 0,
-        record.epoch_ms(job.expires_at) if job.expires_at else 0,
+        # 0 stands for never.
+        max(1, record.epoch_ms(job.expires_at)) if job.expires_at else 0,
         # 0 stands for the queue's own retention.
         0 if job.retention is None else max(1, record.milliseconds(job.retention)),
         body,

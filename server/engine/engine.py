@@ -1,7 +1,7 @@
 """Drives transitions on a Redis: `Engine` blocks, `AsyncEngine` awaits. Neither knows what a transition does.
 
     job = engine.run(get("email", job_id))
-    taken, _ = await engine.run_all([complete("email", done), retry("email", failed)])
+    taken = await async_engine.run(complete("email", done))
 
 Every transition may run twice with the same arguments, so a call whose connection broke is sent once more; a call that
 timed out is not, for its caller has waited long enough.
@@ -10,12 +10,23 @@ timed out is not, for its caller has waited long enough.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Self, TypeVar
+from functools import cached_property
+from typing import Any, NoReturn, Self, TypeVar
 
 import redis
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import (
+    ClusterError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 
 from server.engine import record
 from server.engine.call import Call, keys_of
@@ -25,26 +36,25 @@ from server.engine.store import Client, Store
 
 T = TypeVar("T")
 Clock = Callable[[], datetime]
-_FULL = ("OOM", "-OOM")
-_PASSING = (
-    "LOADING",
-    "BUSY",
-    "READONLY",
-    "MASTERDOWN",
-    "CLUSTERDOWN",
-    "TRYAGAIN",
-    "MISCONF",
-    "NOREPLICAS",
-    "UNKILLABLE",
+_FAULTS = (RedisError, RedisClusterException, OSError)
+_OUTAGES = (
+    redis.ConnectionError,
+    redis.TimeoutError,
+    OSError,
+    ReadOnlyError,
+    TryAgainError,
+    ClusterError,
+    RedisClusterException,
 )
-_OUTAGE = (redis.ConnectionError, redis.TimeoutError, OSError)
+# What redis-py has no class for, and what Redis 6.2 wraps when it happens within a script.
+_CODE = re.compile(r"(?:^|: -)([A-Z]+) ")
+_PASSING = ("BUSY", "MISCONF", "NOREPLICAS", "READONLY", "UNKILLABLE")
 
 
 class _Driver:
     """What both flavours share: which text of a script to send, and what an error means."""
 
-    def __init__(self, client: Client, clock: Clock | None) -> None:
-        self._client = client
+    def __init__(self, clock: Clock | None) -> None:
         self._clock = clock
         self._flagged = True  # until a server says that it does not know `#!lua`
 
@@ -63,7 +73,7 @@ class _Driver:
 
     def _unflagged(self, error: ResponseError) -> bool:
         """Whether the server is too old for the flagged text; from then on the plain one is used."""
-        if not self._flagged or "near '#'" not in str(error):
+        if "near '#'" not in str(error):
             return False
         self._flagged = False
         return True
@@ -73,14 +83,21 @@ class Engine(_Driver):
     """For threads: safe to share between them, but not across a fork."""
 
     def __init__(self, store: Store, *, timeout: float = 5.0, clock: Clock | None = None) -> None:
-        super().__init__(store.connect(timeout=timeout), clock)
+        super().__init__(clock)
+        self._store = store
+        self._timeout = timeout
+
+    @cached_property
+    def _client(self) -> Client:
+        # Not made before it is needed: that of a cluster connects at once, and Redis may still be away.
+        return self._store.connect(timeout=self._timeout)
 
     def run(self, call: Call[T]) -> T:
         """Raises what the transition refuses, BackendUnavailable or BackendFull."""
         return call.read(self._guarded(lambda: self._send(call)))
 
     def run_all(self, calls: Sequence[Call[Any]]) -> list[Any]:
-        """The same for several calls, together where the server allows it; each may raise for all."""
+        """The same for several calls, one after the other; the first that raises ends it."""
         return [self.run(call) for call in calls]
 
     def wait_for_work(self, queue: str, *, seconds: float) -> bool:
@@ -90,10 +107,11 @@ class Engine(_Driver):
 
     def ping(self) -> None:
         """Raises BackendUnavailable."""
-        self._guarded(self._client.ping)
+        self._guarded(lambda: self._client.execute_command("PING"))
 
     def close(self) -> None:
-        self._client.close()
+        if "_client" in vars(self):
+            self._client.close()
 
     def __enter__(self) -> Self:
         return self
@@ -119,15 +137,16 @@ class Engine(_Driver):
                 return send()
             except redis.ConnectionError:
                 return send()
-        except (RedisError, OSError) as error:
-            raise _fault(error) from error
+        except _FAULTS as error:
+            _refuse(error)
 
 
 class AsyncEngine(_Driver):
     """For one event loop."""
 
     def __init__(self, store: Store, *, timeout: float = 5.0, clock: Clock | None = None) -> None:
-        super().__init__(store.connect_async(timeout=timeout), clock)
+        super().__init__(clock)
+        self._client = store.connect_async(timeout=timeout)
 
     async def run(self, call: Call[T]) -> T:
         """Raises what the transition refuses, BackendUnavailable or BackendFull."""
@@ -136,20 +155,20 @@ class AsyncEngine(_Driver):
                 reply = await self._send(call)
             except redis.ConnectionError:
                 reply = await self._send(call)
-        except (RedisError, OSError) as error:
-            raise _fault(error) from error
+        except _FAULTS as error:
+            _refuse(error)
         return call.read(reply)
 
     async def run_all(self, calls: Sequence[Call[Any]]) -> list[Any]:
-        """The same for several calls at once; each may raise for all."""
+        """The same for several calls at once, in no order; the first that raises speaks for all."""
         return await asyncio.gather(*(self.run(call) for call in calls))
 
     async def probe(self) -> None:
         """A small write: a ping would also answer where nothing can be written. Raises as `run`."""
         try:
             await self._client.set("cabrank:probe", "1", ex=60)
-        except (RedisError, OSError) as error:
-            raise _fault(error) from error
+        except _FAULTS as error:
+            _refuse(error)
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -167,14 +186,15 @@ class AsyncEngine(_Driver):
         return await self._client.execute_command(*self._by_text(call))
 
 
-def _fault(error: Exception) -> Exception:
-    """What a Redis error means to the floors above; one that means nothing to them is a bug and stays as it is."""
-    word = str(error).partition(" ")[0].lstrip("-")
-    if isinstance(error, redis.exceptions.OutOfMemoryError) or word == "OOM":
-        return BackendFull()
-    if isinstance(error, _OUTAGE) or word in _PASSING:
-        return BackendUnavailable()
-    return error
+def _refuse(error: Exception) -> NoReturn:
+    """Raises what an error of Redis means to the floors above; one that means nothing to them is a bug: it stays."""
+    found = _CODE.search(str(error))
+    code = found[1] if found else ""
+    if isinstance(error, OutOfMemoryError) or code == "OOM":
+        raise BackendFull from error
+    if isinstance(error, _OUTAGES) or code in _PASSING:
+        raise BackendUnavailable from error
+    raise error
 
 
 __all__ = ["AsyncEngine", "BackendFault", "Clock", "Engine"]

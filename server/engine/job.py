@@ -255,6 +255,8 @@ def _refuse_limits(job: NewJob) -> None:
         raise InvalidValue("timeout", "must lie between 1 s and 24 h")
     if job.retention is not None and not timedelta(0) <= job.retention <= LONGEST_DELAY:
         raise InvalidValue("retention", "must lie between 0 and 366 days")
+    if not job.payload:
+        raise InvalidValue("payload", "must not be empty")
     if len(job.payload) > PAYLOAD_LIMIT:
         raise InvalidValue("payload", f"must not be longer than {PAYLOAD_LIMIT // 1024} KiB")
 

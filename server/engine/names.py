@@ -14,6 +14,7 @@ from server.engine.errors import InvalidValue
 
 _QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}")
+_WORKER = re.compile(r"[!#-\[\]-~]{1,200}")  # printable, and neither ends a word of a lease nor a string of JSON
 _TASK = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:<>-]{0,199}")
 
 
@@ -30,6 +31,11 @@ def checked_job_id(job_id: str) -> str:
 def checked_task(task: str) -> str:
     """`task`, or InvalidValue. Wider than the catalog's rule: plain Dramatiq actors are named by their functions."""
     return _checked(_TASK, "task", task, "must be 1 to 200 letters, digits, _ . : < > or -")
+
+
+def checked_worker(name: str) -> str:
+    """`name`, or InvalidValue."""
+    return _checked(_WORKER, "worker", name, 'must be 1 to 200 printable ASCII characters, but no blank, " or \\')
 
 
 def new_job_id() -> str:

@@ -1,7 +1,7 @@
 """How jobs are written down in Redis, and read back.
 
-A record is one line for the scripts and then one JSON array for Python, which carries the payload byte for byte. What
-Lua writes by itself (leases, attempts, what is spent) is read here as well: only this place knows the forms.
+A record is one line for the scripts, one line for Python (a JSON array), and then the payload, byte for byte. What Lua
+writes by itself (leases, attempts, what is spent) is read here as well: only this place knows the forms.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from server.engine.job import (
 
 NORMAL_BAND = 100  # of the line; a higher priority stands in a lower band
 _MILLISECOND = timedelta(milliseconds=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _Backoff(msgspec.Struct, array_like=True, frozen=True):
@@ -44,13 +45,12 @@ class _Backoff(msgspec.Struct, array_like=True, frozen=True):
     jitter: float
 
 
-class _Body(msgspec.Struct, array_like=True, frozen=True):
+class _Settings(msgspec.Struct, array_like=True, frozen=True):
     max_attempts: int
     timeout_ms: int
     backoff: _Backoff
     unique_key: str | None
     labels: Mapping[str, str]
-    payload: msgspec.Raw
 
 
 class _Error(msgspec.Struct, array_like=True, frozen=True):
@@ -86,7 +86,7 @@ class _Failure(msgspec.Struct, frozen=True):
 
 
 _encode = msgspec.json.Encoder().encode
-_body = msgspec.json.Decoder(_Body)
+_settings = msgspec.json.Decoder(_Settings)
 _attempt = msgspec.json.Decoder(_Attempt)
 _progress = msgspec.json.Decoder(_Progress)
 _log_line = msgspec.json.Decoder(_LogLine)
@@ -100,13 +100,13 @@ def milliseconds(span: timedelta) -> int:
 
 
 def epoch_ms(moment: datetime) -> int:
-    """`moment` must be aware."""
-    return int(moment.timestamp() * 1000)
+    """Rounded up as well: nothing is due before its time. `moment` must be aware."""
+    return milliseconds(moment - _EPOCH)
 
 
 def moment(ms: float) -> datetime:
     """The other way."""
-    return datetime.fromtimestamp(ms / 1000, UTC)
+    return _EPOCH + ms * _MILLISECOND
 
 
 def band(priority: int) -> int:
@@ -116,32 +116,31 @@ def band(priority: int) -> int:
 def body(job: NewJob) -> bytes:
     """The part of a record that is Python's alone."""
     backoff = job.backoff
-    return _encode(
-        _Body(
-            max_attempts=job.max_attempts,
-            timeout_ms=milliseconds(job.timeout),
-            backoff=_Backoff(
-                kind=backoff.kind,
-                initial_ms=milliseconds(backoff.initial),
-                longest_ms=milliseconds(backoff.longest),
-                multiplier=backoff.multiplier,
-                jitter=backoff.jitter,
-            ),
-            unique_key=job.unique.key if job.unique else None,
-            labels=job.labels if isinstance(job.labels, dict) else dict(job.labels),
-            payload=msgspec.Raw(job.payload if job.masked is None else job.masked),
-        )
+    settings = _Settings(
+        max_attempts=job.max_attempts,
+        timeout_ms=milliseconds(job.timeout),
+        backoff=_Backoff(
+            kind=backoff.kind,
+            initial_ms=milliseconds(backoff.initial),
+            longest_ms=milliseconds(backoff.longest),
+            multiplier=backoff.multiplier,
+            jitter=backoff.jitter,
+        ),
+        unique_key=job.unique.key if job.unique else None,
+        # Sorted: two requests that differ in their order only are the same request.
+        labels=dict(sorted(job.labels.items())),
     )
+    return _encode(settings) + b"\n" + (job.payload if job.masked is None else job.masked)
 
 
 def fingerprint(job: NewJob, job_body: bytes) -> str:
-    """What two requests must share to be the same request; the id only where it was the caller's choice."""
+    """What two requests must share to be the same request. Not the id: it is drawn anew when a request comes again."""
     start = (milliseconds(job.delay), epoch_ms(job.run_at) if job.run_at else 0)
     ends = (
         epoch_ms(job.expires_at) if job.expires_at else 0,
         milliseconds(job.retention) if job.retention is not None else -1,
     )
-    unique = (milliseconds(job.unique.lasts or timedelta(0)), job.unique.on_conflict) if job.unique else ()
+    unique = (milliseconds(job.unique.lasts or timedelta(0)), str(job.unique.on_conflict)) if job.unique else ()
     parts = repr((job.task, job.priority, start, ends, unique)).encode()
     return _digest(parts, job_body, job.payload)
 
@@ -152,15 +151,20 @@ def claim(kind: str, key: str) -> str:
 
 
 def error_text(error: JobError) -> bytes:
-    return _encode(_Error(error.type, error.message, error.stack_trace))
+    return _encode(_Error(_sound(error.type), _sound(error.message), _sound(error.stack_trace)))
 
 
 def failure_text(failure: Failure) -> bytes:
-    return _encode(_Failure(failure.reason, failure.message))
+    return _encode(_Failure(failure.reason, _sound(failure.message)))
+
+
+def progress_text(percent: float, message: str) -> bytes:
+    """Without its brackets: the time goes in front."""
+    return _encode((percent, _sound(message)))[1:-1]
 
 
 def json_text(text: str) -> bytes:
-    return _encode(text)
+    return _encode(_sound(text))
 
 
 def read_leased(queue: str, fields: Sequence[bytes]) -> LeasedJob:
@@ -179,14 +183,14 @@ def read_leased(queue: str, fields: Sequence[bytes]) -> LeasedJob:
 
 
 def read_request(queue: str, job_id: str, record: bytes) -> Request:
-    head, _, rest = record.partition(b"\n")
+    head, settings, payload = record.split(b"\n", 2)
     task, job_band, created, expires, keep, _ = head.decode().split(" ", 5)
-    kept = _body.decode(rest)
+    kept = _settings.decode(settings)
     return Request(
         queue=queue,
         id=job_id,
         task=task,
-        payload=bytes(kept.payload),
+        payload=payload,
         priority=NORMAL_BAND - int(job_band),
         created_at=moment(int(created)),
         max_attempts=kept.max_attempts,
@@ -284,6 +288,11 @@ def _read_progress(text: bytes) -> Progress | None:
 
 def _lines(decoder: msgspec.json.Decoder[Any], text: bytes) -> list[Any]:
     return [decoder.decode(line) for line in text.split(b"\n")] if text else []
+
+
+def _sound(text: str) -> str:
+    """What an exception says may hold half a character, which no JSON can."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _worker(token: str) -> str:

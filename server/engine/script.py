@@ -15,6 +15,8 @@ from pathlib import Path
 _FOLDER = Path(__file__).parent / "lua"
 _KEY_LINE = re.compile(r"^--(?: KEYS)? +([a-z_]+) +(?:HASH|ZSET)\b")
 _MEMORY_LINE = re.compile(r"^-- Memory +(refused|allowed) when it is full$", re.MULTILINE)
+# Is never refused and changes nothing, for no key has an expiry; after it, no write of the script is refused either.
+_HARMLESS_WRITE = "redis.call('PERSIST', KEYS[1])\n"
 _INCLUDE_LINE = re.compile(r"^-- @include ([a-z_]+)$", re.MULTILINE)
 
 
@@ -37,7 +39,7 @@ class Script:
     name: str
     keys: tuple[str, ...]  # short names, in the order of KEYS
     flagged: Source  # with a `#!lua` line: Redis >= 7 and Valkey judge memory by it, before the first effect
-    plain: Source  # for Redis 6.2, which does not know that line
+    plain: Source  # for Redis 6.2, which does not know that line and refuses by the first write
 
 
 @cache
@@ -50,8 +52,9 @@ def load(name: str) -> Script:
         raise ValueError(f"{name}.lua: the header must declare KEYS and Memory")
     table = ", ".join(f"{key} = KEYS[{n}]" for n, key in enumerate(keys, start=1))
     body = f"local key = {{ {table} }}\n{_included(text)}{text}"
-    flags = " flags=allow-oom" if memory[1] == "allowed" else ""
-    return Script(name=name, keys=keys, flagged=Source.of(f"#!lua{flags}\n{body}"), plain=Source.of(body))
+    allowed = memory[1] == "allowed"
+    flags, first = (" flags=allow-oom", _HARMLESS_WRITE) if allowed else ("", "")
+    return Script(name=name, keys=keys, flagged=Source.of(f"#!lua{flags}\n{body}"), plain=Source.of(first + body))
 
 
 def names() -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import redis
 import redis.asyncio
@@ -24,7 +24,6 @@ from server.engine.errors import InvalidValue
 
 _DEFAULT_PORT = 6379
 _SENTINEL_PORT = 26379
-_CLUSTER_TRIES = 3  # a moved slot is looked up and asked again; the moves of one reshard do not nest deeper
 Client = Any  # redis-py's clients share their commands, but no type
 
 
@@ -64,7 +63,7 @@ class Store:
         }
         if scheme not in kinds:
             raise InvalidValue("REDIS_URL", f"must begin with one of {', '.join(f'{name}://' for name in kinds)}")
-        parts = urlsplit(url)
+        parts = _split(url)
         credentials, _, location = parts.netloc.rpartition("@")
         user, _, password = credentials.partition(":")
         shared: dict[str, Any] = {
@@ -97,8 +96,8 @@ class Store:
         options = self._options(timeout)
         if self.kind is Kind.CLUSTER:
             nodes = [redis.cluster.ClusterNode(host, port) for host, port in self.hosts]  # type: ignore[no-untyped-call]
-            tries = Retry(NoBackoff(), _CLUSTER_TRIES)
-            return redis.cluster.RedisCluster(startup_nodes=nodes, retry=tries, **options)
+            # A slot that moved is followed all the same.
+            return redis.cluster.RedisCluster(startup_nodes=nodes, retry=Retry(NoBackoff(), 0), **options)
         options |= {"retry": Retry(NoBackoff(), 0), "db": self.database}
         if self.kind is Kind.SENTINEL:
             sentinels: Any = redis.sentinel.Sentinel(list(self.hosts), socket_timeout=timeout)  # type: ignore[no-untyped-call]
@@ -113,8 +112,7 @@ class Store:
         options = self._options(timeout)
         if self.kind is Kind.CLUSTER:
             nodes = [redis.asyncio.cluster.ClusterNode(host, port) for host, port in self.hosts]
-            tries = AsyncRetry(NoBackoff(), _CLUSTER_TRIES)
-            return redis.asyncio.cluster.RedisCluster(startup_nodes=nodes, retry=tries, **options)
+            return redis.asyncio.cluster.RedisCluster(startup_nodes=nodes, retry=AsyncRetry(NoBackoff(), 0), **options)
         options |= {"retry": AsyncRetry(NoBackoff(), 0), "db": self.database}
         if self.kind is Kind.SENTINEL:
             sentinels: Any = redis.asyncio.sentinel.Sentinel(list(self.hosts), socket_timeout=timeout)  # type: ignore[no-untyped-call]
@@ -149,12 +147,20 @@ class Store:
 def _hosts(location: str, default_port: int) -> tuple[tuple[str, int], ...]:
     hosts = []
     for part in location.split(",") if location else ["localhost"]:
-        address = urlsplit(f"//{part}")
+        address = _split(f"//{part}")
         try:
             hosts.append((address.hostname or "localhost", address.port or default_port))
         except ValueError:
             raise InvalidValue("REDIS_URL", "must give ports as numbers up to 65535") from None
     return tuple(hosts)
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        # What it says may repeat the password.
+        raise InvalidValue("REDIS_URL", "must be a URL; a password in it must be percent-encoded") from None
 
 
 def _number(text: str) -> int:

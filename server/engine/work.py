@@ -11,12 +11,11 @@ from datetime import timedelta
 from enum import Enum
 from typing import Any
 
-import msgspec
-
 from server.engine import record
 from server.engine.call import Argument, Call, call
 from server.engine.errors import InvalidValue, LeaseLost
 from server.engine.job import AttemptOutcome, Failure, JobError, Lease, LeasedJob
+from server.engine.names import checked_worker
 
 RESERVE_LIMIT = 1000  # jobs a call
 LOG_LINES_KEPT = 100
@@ -120,7 +119,7 @@ def reserve(
     """
     if not 1 <= want <= RESERVE_LIMIT:
         raise InvalidValue("want", f"must lie between 1 and {RESERVE_LIMIT}")
-    arguments: list[Argument] = [worker, number, want, record.milliseconds(lease), concurrency]
+    arguments: list[Argument] = [checked_worker(worker), number, want, record.milliseconds(lease), concurrency]
     arguments += [rate_limit.count, record.milliseconds(rate_limit.period)] if rate_limit else [0, 0]
 
     def read(reply: list[Any]) -> Reservation:
@@ -147,8 +146,10 @@ def extend(queue: str, runs: Sequence[Run], *, lease: timedelta) -> Call[dict[st
 
 
 def note(lease: Lease, *, progress: tuple[float, str] | None = None, line: str | None = None) -> Call[None]:
-    """active stays active: writes down how far it is, or a line of log. Raises LeaseLost."""
-    progress_text = msgspec.json.encode(progress)[1:-1] if progress else b""
+    """active stays active: writes down how far it is (per cent), or a line of log. Raises LeaseLost."""
+    if progress and not 0 <= progress[0] <= 100:  # noqa: PLR2004  (per cent)
+        raise InvalidValue("progress.percent", "must lie between 0 and 100")
+    progress_text = record.progress_text(*progress) if progress else b""
     line_text = record.json_text(line) if line is not None else b""
 
     def read(reply: bytes) -> None:
@@ -167,7 +168,7 @@ def complete(queue: str, completions: Sequence[Completion]) -> Call[list[bool]]:
 
 
 def retry(queue: str, retries: Sequence[Retry]) -> Call[list[bool]]:
-    """active -> delayed; an attempt is spent. False where the lease was lost."""
+    """active -> delayed, or cancelled where that was asked; an attempt is spent. False where the lease was lost."""
     arguments: list[Argument] = []
     for item in retries:
         started, delay = _started(item.run) or 0, record.milliseconds(item.delay)
@@ -185,7 +186,7 @@ def fail(queue: str, failures: Sequence[FinalFailure]) -> Call[list[bool]]:
 
 
 def snooze(queue: str, snoozes: Sequence[Snooze]) -> Call[list[bool]]:
-    """active -> delayed; no attempt is spent. False where the lease was lost."""
+    """active -> delayed, or cancelled where that was asked; no attempt is spent. False where the lease was lost."""
     arguments: list[Argument] = []
     for item in snoozes:
         started, delay = _started(item.run) or 0, record.milliseconds(item.delay)

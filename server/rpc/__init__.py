@@ -1,11 +1,11 @@
-"""The gRPC door: requests become values, one engine call, values become answers.
+"""The gRPC door: a request becomes values, the engine is asked, values become the answer.
 
-reception   around every call: deadline, refusal as a status, one log line, one observation
-queue, email  the servicers
-intake      a request -> a NewJob; with payload, rules, times, faults
-admission   a NewJob -> what is stored; writes go on when their caller has left
-wait        one poller for everybody who waits for a job's end
+server      all of it behind one port; the order of start and stop
+reception   around every unary rpc: deadline, status, one line in the log, one observation
+queue, email, health   the servicers
+intake      a request -> a NewJob, by payload, rules and times; faults gathers what is wrong
+admission   a NewJob -> the answer that it is stored; commits goes on when the caller has left
+wait        one look for everybody who waits for the end of a job
 job         a job as the contract shows it
-status      the one table: error -> code, reason, details
-server      all of it behind one port, with health and reflection
+status      the one table: a refusal -> code, reason and details; errors has the door's own
 """

@@ -4,6 +4,8 @@ RequestError
 ├── InvalidRequest     fields are wrong; each is named
 ├── PayloadTooLarge
 ├── BatchTooLarge
+├── MalformedRequest   no message of this rpc at all
+├── OutOfTime          the deadline
 └── ItemRefused        one item of a batch is the reason; `cause` says which
 """
 
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import ClassVar
 
 from server.catalog import Violation
 from server.engine.admit import BATCH_LIMIT
@@ -40,20 +43,33 @@ class PayloadTooLarge(RequestError):
     """The payload's JSON text is over the limit. It was not looked into."""
 
     field = "payload"
-    limit_bytes = PAYLOAD_LIMIT
+    limits: ClassVar = {"limit_bytes": PAYLOAD_LIMIT}
 
     def __str__(self) -> str:
-        return f"{self.field} must not be larger than {self.limit_bytes // 1024} KiB of JSON text"
+        return f"{self.field} must not be larger than {PAYLOAD_LIMIT // 1024} KiB of JSON text"
 
 
 class BatchTooLarge(RequestError):
     """The batch is over one of its limits: it must be split."""
 
-    limit_jobs = BATCH_LIMIT
-    limit_bytes = BATCH_BYTES
+    limits: ClassVar = {"limit_jobs": BATCH_LIMIT, "limit_bytes": BATCH_BYTES}
 
     def __str__(self) -> str:
-        return f"a batch must not have more than {self.limit_jobs:,} jobs or {self.limit_bytes // 1024**2} MiB"
+        return f"a batch must not have more than {BATCH_LIMIT:,} jobs or {BATCH_BYTES // 1024**2} MiB"
+
+
+class MalformedRequest(RequestError):
+    """Bytes came that are no message of this rpc."""
+
+    def __str__(self) -> str:
+        return "the request is no message of this rpc"
+
+
+class OutOfTime(RequestError):
+    """The deadline of the call is over, or too near to begin. A write that was begun may have happened."""
+
+    def __str__(self) -> str:
+        return "the deadline leaves no time for an answer"
 
 
 class ItemRefused(RequestError):

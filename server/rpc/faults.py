@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypeVar
 
 from google.protobuf.message import Message
@@ -12,6 +12,7 @@ from server.catalog import InvalidPayload, Violation
 from server.engine.errors import InvalidValue
 from server.rpc import times
 from server.rpc.errors import InvalidRequest
+from server.rpc.times import Span
 
 T = TypeVar("T")
 
@@ -42,7 +43,7 @@ class Faults:
                 self.add(violation.field, violation.message)
         return instead
 
-    def span(self, message: Message, field: str, absent: T) -> timedelta | T:
+    def span(self, message: Message, field: str, absent: Span) -> Span:
         return self.of(lambda: times.span(message, field, absent), instead=absent)
 
     def moment(self, message: Message, field: str) -> datetime | None:

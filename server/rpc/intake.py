@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import msgspec
-from cabrank.v1.queue_pb2 import EnqueueBatchRequest, EnqueueRequest
+from cabrank.v1.queue_pb2 import CancelJobRequest, EnqueueBatchRequest, EnqueueRequest
 
-from server.catalog import Catalog, InvalidCatalog, NotInCatalog, Task
+from server.catalog import Catalog, NotInCatalog, Task
 from server.engine.admit import BATCH_LIMIT
 from server.engine.backoff import Backoff
 from server.engine.errors import InvalidValue
-from server.engine.job import MOST_ATTEMPTS, NewJob
+from server.engine.job import NewJob
 from server.engine.names import checked_job_id, new_job_id
 from server.rpc import rules
 from server.rpc.errors import BATCH_BYTES, BatchTooLarge, ItemRefused, PayloadTooLarge
@@ -21,8 +21,10 @@ from server.rpc.faults import Faults
 from server.rpc.payload import payload_text
 from server.settings import QueueSettings
 
+_MOST_REASON = 200
 
-class NamesJob(Protocol):
+
+class JobRequest(Protocol):
     """A request about one job that exists."""
 
     queue: str
@@ -39,7 +41,7 @@ class Intake:
     """Requests -> values, or a refusal that names every wrong field."""
 
     def __init__(self, catalog: Catalog, settings_of: Callable[[str], QueueSettings]) -> None:
-        """`settings_of` knows the settings of a queue. Raises InvalidCatalog for defaults that no job could have."""
+        """`settings_of` knows the settings of a queue."""
         self._catalog = catalog
         # A job of each task as it is when a request says nothing: what it leaves out is taken from here.
         self._usual = {task.name: _usual(task, settings_of(task.queue)) for task in catalog.tasks.values()}
@@ -79,17 +81,17 @@ class Intake:
         faults.refuse()
         return queue, jobs
 
-    def queue(self, name: str) -> str:
-        """Raises InvalidValue, QueueNotFound."""
-        if not name:
+    def name(self, request: JobRequest) -> tuple[str, str]:
+        """The queue and the id that name a job. Raises InvalidValue, QueueNotFound."""
+        if not request.queue:
             raise InvalidValue("queue", "is missing")
-        return self._catalog.queue(name)
+        return self._catalog.queue(request.queue), checked_job_id(request.job_id)
 
-    def job_name(self, request: NamesJob) -> tuple[str, str]:
-        """Queue and id. Raises InvalidValue, QueueNotFound."""
-        if not request.job_id:
-            raise InvalidValue("job_id", "is missing")
-        return self.queue(request.queue), checked_job_id(request.job_id)
+    def cancellation(self, request: CancelJobRequest) -> tuple[str, str, str]:
+        """The queue, the id and the reason. Raises as `name`."""
+        if len(request.reason) > _MOST_REASON:
+            raise InvalidValue("reason", f"must not be longer than {_MOST_REASON} characters")
+        return *self.name(request), request.reason
 
     def _item(self, index: int, item: EnqueueRequest, faults: Faults) -> NewJob:
         try:
@@ -111,30 +113,23 @@ class Intake:
         if request.queue not in ("", task.queue):
             faults.add("queue", f"must be {task.queue}, where {task.name} waits")
         payload = faults.of(lambda: _checked(task, read_payload()), instead=usual.payload)
-        masked = task.mask(payload)
-        delay, run_at = faults.of(lambda: rules.start(request), instead=rules.AT_ONCE)
-        expires_at = faults.of(lambda: rules.expiry(request, now=datetime.now(UTC)), instead=None)
-        backoff = faults.of(lambda: rules.backoff(request, usual.backoff), instead=usual.backoff)
-        unique = faults.of(lambda: rules.unique(request), instead=None)
-        timeout = faults.span(request, "timeout", usual.timeout)
-        retention = faults.span(request, "retention", None)
         return faults.of(
             lambda: NewJob(
                 queue=task.queue,
                 id=request.job_id or new_job_id(),
                 task=task.name,
                 payload=payload,
-                masked=masked if masked != payload else None,
+                masked=_masked(task, payload),
                 priority=request.priority if request.HasField("priority") else usual.priority,
-                delay=delay,
-                run_at=run_at,
+                delay=faults.of(lambda: rules.delay(request), instead=usual.delay),
+                run_at=faults.moment(request, "run_at"),
                 max_attempts=request.max_attempts or usual.max_attempts,
-                backoff=backoff,
-                timeout=timeout,
-                expires_at=expires_at,
-                retention=retention,
+                backoff=faults.of(lambda: rules.backoff(request, usual.backoff), instead=usual.backoff),
+                timeout=faults.span(request, "timeout", usual.timeout),
+                expires_at=faults.of(lambda: rules.expiry(request, now=datetime.now(UTC)), instead=None),
+                retention=faults.span(request, "retention", usual.retention),
                 idempotency_key=request.idempotency_key or None,
-                unique=unique,
+                unique=faults.of(lambda: rules.unique(request), instead=None),
                 labels=dict(request.labels),
             ),
             instead=usual,
@@ -146,18 +141,21 @@ def _checked(task: Task[Any], payload: bytes) -> bytes:
     return payload
 
 
+def _masked(task: Task[Any], payload: bytes) -> bytes | None:
+    """None where there is nothing to hide."""
+    masked = task.mask(payload)
+    return masked if masked != payload else None
+
+
 def _usual(task: Task[Any], queue: QueueSettings) -> NewJob:
     initial = task.retry_delay or queue.retry_delay
-    try:
-        return NewJob(
-            queue=task.queue,
-            id="usual",
-            task=task.name,
-            payload=b"{}",
-            priority=task.priority,
-            max_attempts=task.max_attempts or min(queue.max_retries + 1, MOST_ATTEMPTS),
-            backoff=Backoff(initial=initial, longest=max(initial, Backoff().longest)),
-            timeout=task.timeout,
-        )
-    except InvalidValue as refusal:
-        raise InvalidCatalog(f"task {task.name!r}: {refusal}") from None
+    return NewJob(
+        queue=task.queue,
+        id="usual",
+        task=task.name,
+        payload=b"{}",
+        priority=task.priority,
+        max_attempts=task.max_attempts or queue.max_retries + 1,
+        backoff=Backoff(initial=initial, longest=max(initial, Backoff().longest)),
+        timeout=task.timeout,
+    )

@@ -32,7 +32,8 @@ def payload_text(request: EnqueueRequest) -> bytes:
         return b"{}"
     if request.payload.ByteSize() > _STRUCT_LIMIT:
         raise PayloadTooLarge
-    return _limited(msgspec.json.encode(_object(request.payload, "payload")))
+    # Sorted: a map's order changes on the way, and the same request has to lead to the same text.
+    return _limited(msgspec.json.encode(_object(request.payload, "payload"), order="sorted"))
 
 
 def _limited(text: bytes) -> bytes:

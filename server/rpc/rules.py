@@ -15,26 +15,23 @@ from server.engine.job import OnConflict, Unique
 from server.rpc import times
 
 T = TypeVar("T")
-_KINDS = {
+_KINDS: Mapping[int, BackoffKind] = {
     job_pb2.BACKOFF_KIND_EXPONENTIAL: BackoffKind.EXPONENTIAL,
     job_pb2.BACKOFF_KIND_FIXED: BackoffKind.FIXED,
     job_pb2.BACKOFF_KIND_LINEAR: BackoffKind.LINEAR,
 }
-_ON_CONFLICT = {
+_ON_CONFLICT: Mapping[int, OnConflict] = {
     queue_pb2.ON_CONFLICT_UNSPECIFIED: OnConflict.RETURN,
     queue_pb2.ON_CONFLICT_RETURN_EXISTING: OnConflict.RETURN,
     queue_pb2.ON_CONFLICT_REFUSE: OnConflict.REFUSE,
     queue_pb2.ON_CONFLICT_REPLACE: OnConflict.REPLACE,
 }
 
-Start = tuple[timedelta, datetime | None]  # a delay, or a moment
-AT_ONCE: Start = (timedelta(0), None)
 
-
-def start(request: EnqueueRequest) -> Start:
+def delay(request: EnqueueRequest) -> timedelta:
     if request.HasField("delay") and request.HasField("run_at"):
         raise InvalidValue("delay", "and run_at cannot be given together")
-    return times.span(request, "delay", timedelta(0)), times.moment(request, "run_at")
+    return times.span(request, "delay", timedelta(0))
 
 
 def expiry(request: EnqueueRequest, *, now: datetime) -> datetime | None:

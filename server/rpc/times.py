@@ -1,4 +1,4 @@
-"""Moments and spans: Google's in the contract, Python's inside."""
+"""Moments and spans: Google's in the contract, Python's inside. The service counts in whole milliseconds."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from server.engine.errors import InvalidValue
 
-T = TypeVar("T")
+Span = TypeVar("Span", timedelta, timedelta | None)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST, _LATEST = -62_135_596_800, 253_402_300_799  # s: the years 1 to 9999, as protobuf has them
 _LONGEST = 315_576_000_000  # s: 10,000 years
 _NANOS = range(1_000_000_000)
 
 
-def span(message: Message, field: str, absent: T, *, path: str = "") -> timedelta | T:
+def span(message: Message, field: str, absent: Span, *, path: str = "") -> Span:
     """A Duration field, or `absent`. Raises InvalidValue, under the name `path` if it is not that of the field."""
     if not message.HasField(field):
         return absent
     given: Any = getattr(message, field)
     if not (0 <= given.seconds <= _LONGEST and given.nanos in _NANOS):
         raise InvalidValue(path or field, "must not be negative, nor beyond what protobuf calls a duration")
-    return timedelta(seconds=given.seconds, microseconds=given.nanos // 1000)
+    # Rounded up: a wait is never shorter than it was asked for.
+    return timedelta(seconds=given.seconds, milliseconds=-(-given.nanos // 1_000_000))
 
 
 def moment(message: Message, field: str) -> datetime | None:
@@ -35,7 +36,7 @@ def moment(message: Message, field: str) -> datetime | None:
     given: Any = getattr(message, field)
     if not (_EARLIEST <= given.seconds <= _LATEST and given.nanos in _NANOS):
         raise InvalidValue(field, "must lie in the years 1 to 9999")
-    return _EPOCH + timedelta(seconds=given.seconds, microseconds=given.nanos // 1000)
+    return _EPOCH + timedelta(seconds=given.seconds, milliseconds=given.nanos // 1_000_000)
 
 
 def duration(given: timedelta) -> Duration:

@@ -179,7 +179,8 @@ class Nothing(Payload, frozen=True):
         ({"queue": "a.b"}, "waits in 'a.b', which is no name for a queue"),
         ({"max_attempts": 0}, "must have 1 to 1000 attempts"),
         ({"timeout": timedelta(0)}, "must have a timeout from 1 s to 24 h"),
-        ({"retry_delay": timedelta(0)}, "must have a retry delay above zero"),
+        ({"retry_delay": timedelta(0)}, "must have a retry delay from 1 ms to 30 days"),
+        ({"retry_delay": timedelta(days=31)}, "must have a retry delay from 1 ms to 30 days"),
         ({"priority": 101}, "must have a priority from -100 to 100"),
     ],
 )

@@ -77,11 +77,12 @@ def test_an_address_is_accepted(address: str) -> None:
         "ada@℀.de",
         "ada@\uff21.de",
         "ada@a\u200d.de",
-        "ada@" + "ü" * 64 + ".de",
+        f"ada@{'ü' * 64}.de",
         f"{'a' * 65}@example.org",
         f"{'ä' * 33}@example.org",
         f"a@{'b' * 64}.org",
         f"a@{'.'.join(['b' * 50] * 5)}.org",
+        f"a@{'ü.' * 40}org",
     ],
 )
 def test_anything_else_is_refused_with_a_reason(address: str) -> None:

@@ -71,6 +71,11 @@ def test_a_field_has_a_greatest_length(task: Task[Any], field: str, most: int) -
     assert fields_refused(task, payload | {field: "x" * (most + 1)}) == [f"payload.{field}"]
 
 
+@pytest.mark.parametrize("blank", [" ", "\u00a0\u3000"])
+def test_a_blank_name_is_refused(blank: str) -> None:
+    assert fields_refused(VERIFICATION_CODE, CODE | {"first_name": blank}) == ["payload.first_name"]
+
+
 @pytest.mark.parametrize("name", ["Ada", "José", "Nguyễn Thị", "李", "O'Brien-Smith", "محمد", "👩🏽‍🚀", "a =? b"])
 def test_names_of_people_are_accepted(name: str) -> None:
     assert VERIFICATION_CODE.decode(json.dumps(CODE | {"first_name": name}).encode()).first_name == name

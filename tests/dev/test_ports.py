@@ -4,7 +4,8 @@ import socket
 
 import pytest
 
-from server.dev.errors import PortTaken
+from server.dev import ports
+from server.dev.errors import PortTaken, StackError
 from server.dev.ports import check, free_port
 from server.settings import Address
 
@@ -43,3 +44,12 @@ def test_a_free_port_leaves_room_for_the_cluster_bus() -> None:
 
     with socket.create_server(("127.0.0.1", port)), socket.create_server(("127.0.0.1", port + 10_000)):
         assert port + 10_000 < 32_768
+
+
+def test_a_free_port_is_given_to_one_asker_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody listens on it yet, and the askers may be processes that know nothing of each other."""
+    given = free_port()
+    monkeypatch.setattr(ports, "_OURS", range(given, given + 1))
+
+    with pytest.raises(StackError, match="is taken"):
+        free_port()

@@ -33,7 +33,11 @@ def _stack(*, until: str = "Ctrl-C stops everything") -> Iterator[subprocess.Pop
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as stack:
         try:
             assert stack.stdout is not None
-            assert any(until in line for line in stack.stdout), stack.communicate()[1]
+            said = ""
+            while until not in said:
+                line = stack.stdout.readline()
+                assert line, said + stack.communicate()[1]
+                said += line
             yield stack
         finally:
             stack.kill()

@@ -57,7 +57,7 @@ async def test_a_server_that_falls_silent_before_the_content_is_unreachable(
     sink: Sink, open_pool: OpenPool, message: Message, step: str, fault: str
 ) -> None:
     sink.always(step, fault)
-    soon = timedelta(seconds=0.2)
+    soon = timedelta(seconds=1)
     pool = open_pool(sink, connect_timeout=soon, answer_timeout=soon)
 
     with pytest.raises(Unreachable) as caught:

@@ -49,7 +49,7 @@ async def test_a_connection_that_the_server_dropped_while_idle_is_replaced(
 async def test_a_connection_that_turns_out_lost_at_the_next_mail_is_replaced(
     sink: Sink, open_pool: OpenPool, message: Message, farewell: str
 ) -> None:
-    pool = open_pool(sink, answer_timeout=timedelta(seconds=0.5))
+    pool = open_pool(sink, answer_timeout=timedelta(seconds=1))
     await pool.deliver(message)
 
     sink.once("MAIL", farewell)
@@ -125,6 +125,7 @@ async def test_a_cancelled_delivery_takes_its_connection_with_it(
     delivery.cancel()
     with pytest.raises(asyncio.CancelledError):
         await delivery
+    await until(lambda: sink.open == 0)
     await pool.deliver(message)
 
     assert (len(sink.mails), sink.connections) == (1, 2)

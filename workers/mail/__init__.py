@@ -1,5 +1,4 @@
-"""Mail: a `Mail` in, one SMTP conversation out. The actors need `mailer` to send, `mails` to say what,
-`errors` to know.
+"""From a mail's values to the server's receipt. Actors need `mailer`, `mails` and `errors`.
 
 mailer       one mail, from its values to the server's receipt
 mails        which kinds of mail there are, and what each is told

@@ -30,7 +30,7 @@
 
 local now = now_ms(ARGV[1])
 local width = 15
-local jobs, by_id, by_claim = {}, {}, {}
+local jobs, by_id, by_claim, newest = {}, {}, {}, {}
 
 local function found(word, job, id, due)
   job.word, job.answer, job.due = word, id, due or 0
@@ -55,7 +55,7 @@ for i = 2, #ARGV, width do
     if twin then id, fingerprint = twin.answer or twin.id, twin.fingerprint end
     if id and fingerprint ~= job.fingerprint then return { 'IDEMPOTENCY_KEY_REUSED', index, id } end
     if id then
-      job.repeated = true
+      job.claimed = true
       found('EXISTS', job, id)
     end
   end
@@ -65,7 +65,7 @@ for i = 2, #ARGV, width do
     local twin, record = by_id[job.id], redis.call('HGET', key.jobs, job.id)
     local fingerprint = twin and twin.fingerprint or (record and head(record).fingerprint)
     if fingerprint and fingerprint ~= job.fingerprint then return { 'JOB_EXISTS', index, job.id } end
-    if fingerprint then found('EXISTS', job, job.id) end
+    if fingerprint then found('EXISTS', job, twin and twin.answer or job.id) end
   end
 
   -- The same unique key.
@@ -74,28 +74,28 @@ for i = 2, #ARGV, width do
     if id and job.on_conflict == 'refuse' then return { 'UNIQUE_CONFLICT', index, id } end
     if id and job.on_conflict == 'return' then found('EXISTS', job, id) end
     if id and job.on_conflict == 'replace' then
-      local replaceable = by_id[id] or redis.call('ZSCORE', key.waiting, id) or redis.call('ZSCORE', key.delayed, id)
-      local standing = not by_id[id] and redis.call('HGET', key.jobs, id)
-      local written = standing and head(standing) or {}
-      job.repeated = written.by == job.id and written.fingerprint == job.fingerprint
-      if not replaceable and not job.repeated then return { 'UNIQUE_CONFLICT', index, id } end
+      local record, created = redis.call('HGET', key.jobs, id), by_id[id] and not by_id[id].word
+      job.done = record and head(record).by == job.id .. ':' .. job.fingerprint
+      local replaceable = created or redis.call('ZSCORE', key.waiting, id) or redis.call('ZSCORE', key.delayed, id)
+      if not replaceable and not job.done then return { 'UNIQUE_CONFLICT', index, id } end
       found('REPLACED', job, id, job.due)
+      newest[id] = job
     end
   end
 
-  if not job.word then by_id[job.id] = job end
+  by_id[job.id] = by_id[job.id] or job
   if job.idempotency ~= '' then by_claim[job.idempotency] = job end
   if job.unique ~= '' and not job.word then by_claim[job.unique] = job end
 end
 
 -- From here on nothing is refused.
 local sums, fresh = {}, {}
-local idle = redis.call('ZCARD', key.waiting) == 0
+local idle, sooner = redis.call('ZCARD', key.waiting) == 0, false
 local soonest = redis.call('ZRANGE', key.delayed, 0, 0, 'WITHSCORES')[2]
 
-local function write(id, job, created)
+local function write(id, job, created, fingerprint, by)
   local first = string.format('%s %d %.0f %s %s %s %s %s %s\n', job.task, job.band, created, job.expires, job.keep,
-    job.unique == '' and '-' or job.unique, job.secret == '' and '0' or '1', job.fingerprint, job.id)
+    job.unique == '' and '-' or job.unique, job.secret == '' and '0' or '1', fingerprint, by)
   redis.call('HSET', key.jobs, id, first .. job.body)
   if job.secret ~= '' then redis.call('HSET', key.secrets, id, job.secret) end
   if job.expires ~= '0' then redis.call('ZADD', key.expiring, job.expires, id) end
@@ -121,10 +121,10 @@ end
 -- The job keeps its id, its age and, unless another start or priority was asked for, its place.
 local function replace(id, job)
   local record, delayed = redis.call('HGET', key.jobs, id), redis.call('ZSCORE', key.delayed, id)
-  local old = record and head(record) or { created = now, band = job.band }
+  local old = record and head(record) or { created = now, band = job.band, fingerprint = job.fingerprint }
   redis.call('HDEL', key.secrets, id)
   redis.call('ZREM', key.expiring, id)
-  write(id, job, old.created)
+  write(id, job, old.created, old.fingerprint, job.id .. ':' .. job.fingerprint)
   if job.delay > 0 or job.run_at > 0 or (not delayed and job.band ~= old.band) then
     redis.call('ZREM', key.waiting, id)
     redis.call('ZREM', key.delayed, id)
@@ -132,31 +132,33 @@ local function replace(id, job)
       if other[1] == id then table.remove(fresh, n) end
     end
     place(id, job)
-  else
-    job.due = tonumber(delayed or 0)
+  end
+end
+
+for _, job in ipairs(jobs) do
+  if not job.word then
+    found('CREATED', job, job.id, job.due)
+    write(job.id, job, now, job.fingerprint, '-')
+    place(job.id, job)
+    if job.unique ~= '' then claim(job.unique, job.id, job.unique_for, '-') end
+    tally(sums, 'enqueued:' .. job.task)
+  elseif newest[job.answer] == job and not job.done then
+    replace(job.answer, job)
+  end
+  if job.idempotency ~= '' and not job.claimed then
+    claim(job.idempotency, job.answer, job.idempotent_for, job.fingerprint)
   end
 end
 
 local reply = { 'OK', now }
 for _, job in ipairs(jobs) do
-  if not job.word then
-    found('CREATED', job, job.id, job.due)
-    write(job.id, job, now)
-    place(job.id, job)
-    if job.unique ~= '' then claim(job.unique, job.id, job.unique_for, '-') end
-    tally(sums, 'enqueued:' .. job.task)
-  elseif job.word == 'REPLACED' and not job.repeated then
-    replace(job.answer, job)
-  end
-  if job.idempotency ~= '' and not job.repeated then
-    claim(job.idempotency, job.answer, job.idempotent_for, job.fingerprint)
-  end
-  if job.due > 0 and (not soonest or job.due < tonumber(soonest)) then idle = true end
+  if job.word == 'REPLACED' then job.due = tonumber(redis.call('ZSCORE', key.delayed, job.answer) or 0) end
+  if job.due > 0 and (not soonest or job.due < tonumber(soonest)) then sooner = true end
   reply[#reply + 1] = job.word
   reply[#reply + 1] = job.answer
   reply[#reply + 1] = job.due
 end
 line_up(key, fresh)
 write_tally(key, sums)
-if idle then poke(key) end
+if sooner or (idle and #fresh > 0) then poke(key) end
 return reply

@@ -1,7 +1,6 @@
 -- release: active -> waiting | delayed: handed back, nothing charged
 --
--- KEYS     jobs       HASH  job id -> record
---          waiting    ZSET  job id -> rank
+-- KEYS     waiting    ZSET  job id -> rank
 --          delayed    ZSET  job id -> due, ms
 --          active     ZSET  job id -> lease end, ms
 --          leases     HASH  job id -> lease

@@ -1,5 +1,6 @@
 -- The first line of a job's record: what scripts need to know of it. The rest is the caller's and is never read here.
--- `by` is the id that the request brought: another one than the job's where it replaced what stood there.
+-- `fingerprint` is that of the request which brought the job's id, `by` the id and fingerprint of the one that replaced
+-- what stood there, or -.
 local function head(record)
   local task, band, created, expires, keep, unique, secret, fingerprint, by =
     string.match(record, '^(%S+) (%d+) (%d+) (%d+) (%d+) (%S+) ([01]) (%S+) (%S+)\n')

@@ -1,0 +1,427 @@
+"""Random lives of jobs: whatever callers, workers and sweeps do, and in whatever order, the invariants hold.
+
+CABRANK_TEST_EXAMPLES sets how many lives there are; each has 50 steps.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import pytest
+import redis
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from server.engine.admit import cancel, enqueue, states
+from server.engine.call import Call
+from server.engine.engine import Engine
+from server.engine.errors import Conflict, JobInState, JobNotFound, LeaseLost
+from server.engine.job import LeasedJob, NewJob, OnConflict, Unique
+from server.engine.record import claim, epoch_ms
+from server.engine.steer import counts, pause, resume
+from server.engine.store import Store
+from server.engine.sweep import Reclaimed, Retention, Retentions, promote, prune, reclaim
+from server.engine.work import Attention, Found, RateLimit, Run, extend, note, reserve
+from tests.conftest import Clock
+from tests.engine.guard import guarded
+from tests.engine.hands import LEASE, QUEUE, SETTLEMENTS, new_job, run_of
+from tests.engine.snapshot import ENDED, LIVE, Snapshot
+
+T = TypeVar("T")
+EXAMPLES = int(os.environ.get("CABRANK_TEST_EXAMPLES", "40"))
+CONCURRENCY = 4
+RATE = RateLimit(count=6, period=timedelta(seconds=10))
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+RETENTIONS = Retentions(
+    completed=Retention(age=timedelta(hours=1), count=3),
+    failed=Retention(age=timedelta(hours=2), count=100),
+    cancelled=Retention(age=timedelta(0), count=2),
+)
+ENDS = {"complete": "completed", "fail": "failed", "stop": "cancelled"}
+PUTS_OFF = ("retry", "snooze")
+
+picks = st.integers(0, 10_000)
+delays = st.sampled_from(
+    [timedelta(0), timedelta(0), timedelta(milliseconds=1), SECOND, 5 * SECOND, timedelta(hours=30)]
+)
+maybe = st.none() | st.none()
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> dict[str, Any]:
+    """What a job brings; few keys, so that they meet."""
+    unique = st.builds(
+        Unique,
+        key=st.sampled_from("xy"),
+        lasts=st.sampled_from([None, None, 3 * SECOND, timedelta(hours=3)]),
+        on_conflict=st.sampled_from(OnConflict),
+    )
+    number = draw(st.integers(0, 3))
+    secret = draw(st.booleans())
+    return {
+        "payload": b'"secret-%d"' % number if secret else b'"open-%d"' % number,
+        "masked": b'"***"' if secret else None,
+        "priority": draw(st.sampled_from([-1, 0, 0, 100])),
+        "delay": draw(delays),
+        "retention": draw(st.sampled_from([None, None, timedelta(0), 5 * MINUTE, timedelta(hours=9)])),
+        "idempotency_key": draw(st.none() | st.sampled_from("ab")),
+        "unique": draw(st.none() | unique),
+        "expires_in": draw(st.sampled_from([None, None, None, SECOND, MINUTE])),
+    }
+
+
+@dataclass
+class Known:
+    """What the test knows of a job by itself."""
+
+    payload: bytes
+    unique: Unique | None
+    expires_at: Any = None
+    charges: list[str] = field(default_factory=list)  # what it was charged with, in order
+
+
+def pick(things: list[T], number: int) -> T:
+    return things[number % len(things)]
+
+
+class Life(RuleBasedStateMachine):
+    """One queue, its callers, two workers, and the sweeps."""
+
+    def __init__(self, store: Store, raw: redis.Redis) -> None:
+        super().__init__()
+        raw.flushall()
+        self.raw = raw
+        self.clock = Clock()
+        self.engine = Engine(store, clock=self.clock)
+        self.now = Snapshot.take(raw)
+        self.known: dict[str, Known] = {}
+        self.pruned = 0
+        self.numbers = {"w1": 0, "w2": 0}
+        self.hands: list[LeasedJob] = []  # everything that was ever handed out
+        self.accepted: dict[tuple[str, str], str] = {}  # job id and token -> how the lease was settled
+        self.starts: list[Any] = []
+
+    def teardown(self) -> None:
+        self.engine.close()
+
+    def run(self, call: Call[T]) -> T:
+        """Runs it, keeps what was before as `before` and what is then as `now`, and compares the two."""
+        self.before = self.now
+        try:
+            return self.engine.run(guarded(call))
+        finally:
+            self.now = Snapshot.take(self.raw)
+            self._nothing_went_back()
+
+    def run_again(self, call: Call[T]) -> T:
+        """Once more, as after a lost answer: nothing may change, except that somebody is woken in vain."""
+        again = self.run(call)
+        assert self.now.without_wake() == self.before.without_wake()
+        return again
+
+    # What callers do.
+
+    def _new(self, job_id: str, request: dict[str, Any]) -> NewJob:
+        fields = dict(request)
+        expires_in = fields.pop("expires_in")
+        return new_job(job_id, expires_at=self.clock.now + expires_in if expires_in else None, **fields)
+
+    @rule(batch=st.lists(requests(), min_size=1, max_size=3), old_id=st.none() | picks)
+    def enqueue(self, batch: list[dict[str, Any]], old_id: int | None) -> None:
+        jobs = [self._new(f"j{len(self.known) + n}", request) for n, request in enumerate(batch)]
+        if old_id is not None and self.known:
+            jobs[0] = replace(jobs[0], id=pick(sorted(self.known), old_id))
+        call = enqueue(QUEUE, jobs)
+        try:
+            answers = self.run(call)
+        except Conflict:
+            assert self.now == self.before
+            return
+        for job, answer in zip(jobs, answers, strict=True):
+            if answer.created:
+                assert answer.job_id == job.id
+                self.known[job.id] = Known(payload=job.payload, unique=job.unique, expires_at=job.expires_at)
+            elif answer.replaced:
+                known = self.known[answer.job_id]
+                known.payload, known.expires_at = job.payload, job.expires_at
+        again = self.run_again(call)
+        assert [answer.job_id for answer in again] == [answer.job_id for answer in answers]
+        assert not any(answer.created for answer in again)
+
+    @precondition(lambda self: self.known)
+    @rule(number=picks)
+    def cancel(self, number: int) -> None:
+        job_id = pick(sorted(self.known), number)
+        was = self.now.state(job_id)
+        try:
+            state = self.run(cancel(QUEUE, job_id, "no longer wanted"))
+        except (JobNotFound, JobInState):
+            assert was in (None, "completed", "failed")
+            assert self.now == self.before
+            return
+        assert state == self.now.state(job_id) == ("active" if was == "active" else "cancelled")
+        self.run_again(cancel(QUEUE, job_id, "another reason"))
+
+    # What workers do.
+
+    @rule(worker=st.sampled_from(["w1", "w2"]), want=st.integers(1, 5), again=st.booleans())
+    def reserve(self, worker: str, want: int, again: bool) -> None:
+        self.numbers[worker] += 1
+        call = reserve(
+            QUEUE,
+            worker=worker,
+            number=self.numbers[worker],
+            want=want,
+            lease=LEASE,
+            concurrency=CONCURRENCY,
+            rate_limit=RATE,
+        )
+        reservation = self.run(call)
+        jobs = reservation.jobs
+        assert (reservation.found is Found.JOBS) == bool(jobs)
+        assert "paused" not in self.before["meta"] or not jobs
+        self._check_taken(jobs, want)
+        self.hands += jobs
+        self.starts += [self.clock.now] * len(jobs)
+        if again and jobs:
+            assert self.run_again(call).jobs == jobs
+
+    def _check_taken(self, jobs: list[LeasedJob], want: int) -> None:
+        before, now = self.before, self.now
+        assert len(jobs) <= want
+        assert len(jobs) == 1 or not any(job.spent.lost for job in jobs)
+        ranks = [int(now["leases"][job.request.id].split(" ")[3]) for job in jobs]
+        assert ranks == sorted(ranks)
+        assert all(rank < min(now["waiting"].values(), default=2**53) for rank in ranks)
+        for job in jobs:
+            job_id, known = job.request.id, self.known[job.request.id]
+            assert before.state(job_id) in ("waiting", "delayed")
+            assert before["delayed"].get(job_id, 0) <= epoch_ms(self.clock.now)
+            assert known.expires_at is None or known.expires_at > self.clock.now
+            assert job.payload == known.payload
+            failures, lost = known.charges.count("failure"), known.charges.count("lost")
+            assert (job.spent.failures, job.spent.lost, job.attempt) == (failures, lost, failures + lost + 1)
+
+    def _holds(self, job: LeasedJob) -> bool:
+        lease = self.now["leases"].get(job.request.id, "")
+        return bool(lease.startswith(job.lease.token + " "))
+
+    @precondition(lambda self: self.hands)
+    @rule(name=st.sampled_from(sorted(SETTLEMENTS)), numbers=st.lists(picks, min_size=1, max_size=3, unique=True))
+    def settle(self, name: str, numbers: list[int]) -> None:
+        """Also by those who lost their lease long ago: a stale one changes nothing and is told so."""
+        jobs = list({id(job): job for job in (pick(self.hands[-12:], number) for number in numbers)}.values())
+        held = [self._holds(job) for job in jobs]
+        call = SETTLEMENTS[name](*jobs)
+        answers = self.run(call)
+        for job, was_held, taken in zip(jobs, held, answers, strict=True):
+            if was_held:
+                assert taken
+                self._check_settled(job, name)
+            elif taken:
+                assert self._may_be_taken_for(job, name)
+        if not any(held):
+            assert self.now.without_wake() == self.before.without_wake()
+        again = self.run_again(call)
+        assert again == [taken and (name != "release") for taken in answers]
+
+    def _check_settled(self, job: LeasedJob, name: str) -> None:
+        job_id, before, now = job.request.id, self.before, self.now
+        self.accepted[job_id, job.lease.token] = name
+        if name in ("retry", "fail"):
+            self.known[job_id].charges.append("failure")
+        if name in ENDS:
+            assert now.state(job_id) == ENDS[name]
+        elif job_id in before["cancels"]:
+            assert now.state(job_id) == "cancelled"
+            assert now["outcomes"][job_id] == before["cancels"][job_id]
+        elif name in PUTS_OFF:
+            assert now["delayed"][job_id] > epoch_ms(self.clock.now)
+        else:
+            assert now["waiting"][job_id] == float(before["leases"][job_id].split(" ")[3])
+
+    def _may_be_taken_for(self, job: LeasedJob, name: str) -> bool:
+        """A repetition is answered like the first time, whoever could tell them apart."""
+        accepted = self.accepted.get((job.request.id, job.lease.token))
+        if name == "stop":
+            return self.now.state(job.request.id) == "cancelled"
+        return accepted == name or {accepted, name} == {"retry", "fail"}
+
+    @precondition(lambda self: self.hands)
+    @rule(number=picks, name=st.sampled_from(sorted(SETTLEMENTS)), token=st.sampled_from(["w1:1", "w2:1", "w1", ""]))
+    def settle_with_a_forged_token(self, number: int, name: str, token: str) -> None:
+        job = pick(self.hands, number)
+        forged = replace(job, lease=replace(job.lease, token=token + "0"))
+        if self._holds(forged) or (job.request.id, forged.lease.token) in self.accepted:
+            return
+        answer = self.run(SETTLEMENTS[name](forged))
+        assert answer == [name == "stop" and self.now.state(job.request.id) == "cancelled"]
+        assert self.now.without_wake() == self.before.without_wake()
+
+    @precondition(lambda self: self.hands)
+    @rule(numbers=st.lists(picks, min_size=1, max_size=4, unique=True), started=st.booleans())
+    def extend(self, numbers: list[int], started: bool) -> None:
+        jobs = {job.request.id: job for job in (pick(self.hands[-8:], number) for number in numbers)}
+        runs = [run_of(job) if started else Run(lease=job.lease, started_after=None) for job in jobs.values()]
+        call = extend(QUEUE, runs, lease=LEASE)
+        told = self.run(call)
+        for job_id, job in jobs.items():
+            if not self._holds(job):
+                assert told[job_id] is Attention.LEASE_LOST
+                assert self.now["active"].get(job_id) == self.before["active"].get(job_id)
+            else:
+                assert (told.get(job_id) is Attention.CANCEL) == (job_id in self.now["cancels"])
+                assert self.now["active"][job_id] == epoch_ms(self.clock.now + LEASE)
+        assert self.run_again(call) == told
+
+    @precondition(lambda self: self.hands)
+    @rule(number=picks)
+    def note(self, number: int) -> None:
+        job = pick(self.hands[-8:], number)
+        held = self._holds(job)
+        try:
+            self.run(note(job.lease, progress=(50, "half"), line="half"))
+        except LeaseLost:
+            assert not held
+            assert self.now == self.before
+        else:
+            assert held
+
+    # What sweeps and operators do.
+
+    @rule(limit=st.sampled_from([1, 2, 100]))
+    def promote(self, limit: int) -> None:
+        now_ms = epoch_ms(self.clock.now)
+        due = [job_id for job_id, at in self.now["delayed"].items() if at <= now_ms]
+        promotion = self.run(promote(QUEUE, limit=limit))
+        lined_up = self.now["waiting"].keys() - self.before["waiting"].keys()
+        assert len(lined_up) == promotion.promoted
+        assert lined_up <= set(due)
+        assert len(self.now["failed"]) - len(self.before["failed"]) == promotion.expired
+        if limit == 100:
+            assert all(at > now_ms for at in [*self.now["delayed"].values(), *self.now["expiring"].values()])
+            self.run_again(promote(QUEUE, limit=limit))
+
+    @rule(limit=st.sampled_from([1, 100]), sweeping=st.booleans())
+    def reclaim(self, limit: int, sweeping: bool) -> None:
+        """`sweeping`: as if somebody had swept all the time, so that nothing is held."""
+        gap = timedelta(days=30) if sweeping else 5 * SECOND
+        lost = {job_id for job_id, ends in self.now["active"].items() if ends <= epoch_ms(self.clock.now)}
+        started = {job_id for job_id in lost if self.now["leases"][job_id].split(" ")[5] != "0"}
+        reclamation = self.run(reclaim(QUEUE, limit=limit, gap=gap, hold=3 * SECOND))
+        assert set(reclamation.jobs) <= lost
+        assert not (reclamation.held and reclamation.jobs)
+        assert reclamation.held or len(reclamation.jobs) == min(limit, len(lost))
+        for job_id, became in reclamation.jobs.items():
+            self._check_reclaimed(job_id, became, started=job_id in started)
+
+    def _check_reclaimed(self, job_id: str, became: Reclaimed, *, started: bool) -> None:
+        charges = self.known[job_id].charges
+        if started or "lost" not in charges:
+            charges.append("lost")
+        if charges.count("lost") >= 3:
+            assert (became, self.now.state(job_id)) == (Reclaimed.POISON, "failed")
+        elif job_id in self.before["cancels"]:
+            assert (became, self.now.state(job_id)) == (Reclaimed.CANCELLED, "cancelled")
+        else:
+            assert became is Reclaimed.WAITING
+            assert self.now["waiting"][job_id] == float(self.before["leases"][job_id].split(" ")[3])
+
+    @rule(limit=st.sampled_from([1, 2, 500]))
+    def prune(self, limit: int) -> None:
+        pruning = self.run(prune(QUEUE, RETENTIONS, limit=limit))
+        gone = self.before["jobs"].keys() - self.now["jobs"].keys()
+        assert len(gone) == pruning.gone
+        self.pruned += pruning.gone
+        minute_ago = epoch_ms(self.clock.now - MINUTE)
+        for job_id in gone:
+            assert self.before[self.before.state(job_id) or ""][job_id] <= minute_ago
+        if not pruning.more:
+            self._check_pruned(minute_ago)
+
+    def _check_pruned(self, minute_ago: int) -> None:
+        """Nothing is left that should have gone."""
+        for state in ENDED:
+            retention: Retention = getattr(RETENTIONS, state)
+            old = min(minute_ago, epoch_ms(self.clock.now - retention.age))
+            left = self.now[state]
+            assert not [job_id for job_id, end in left.items() if end <= old and job_id not in self.now["kept"]]
+            assert len([end for end in left.values() if end <= minute_ago]) <= max(
+                0, retention.count - len([end for end in left.values() if end > minute_ago])
+            )
+        assert all(at > epoch_ms(self.clock.now) for at in self.now["kept"].values())
+        assert all(at > epoch_ms(self.clock.now) for at in self.now["claims_until"].values())
+
+    @rule(paused=st.booleans())
+    def pause_or_resume(self, paused: bool) -> None:
+        self.run(pause(QUEUE) if paused else resume(QUEUE))
+        assert ("paused" in self.now["meta"]) == paused
+
+    @rule(span=st.sampled_from([0.001, 1, 1, 3, 5, 15, 16, 61, 3600, 90_000]))
+    def let_time_pass(self, span: float) -> None:
+        self.clock.advance(seconds=span)
+
+    # What always holds.
+
+    def _nothing_went_back(self) -> None:
+        """Totals only rise, an end is an end, and what is not due stays where it is."""
+        before, now = self.before, self.now
+        assert all(int(now["totals"].get(name, -1)) >= int(n) for name, n in before["totals"].items())
+        for state in ENDED:
+            for job_id, end in before[state].items():
+                assert now[state].get(job_id) == end or job_id not in now["jobs"]
+        assert now["jobs"].keys() >= before.live
+        not_due = {job_id for job_id, at in before["delayed"].items() if at > epoch_ms(self.clock.now)}
+        assert not not_due & (now["waiting"].keys() - before["waiting"].keys()) or self._replacing
+
+    _replacing = True
+
+    @invariant()
+    def the_moment_is_sound(self) -> None:
+        self.now.check()
+
+    @invariant()
+    def no_limit_is_passed(self) -> None:
+        assert len(self.now["active"]) <= CONCURRENCY
+        recent = [start for start in self.starts if start > self.clock.now - RATE.period]
+        assert len(recent) <= RATE.count
+
+    @invariant()
+    def every_job_is_accounted_for(self) -> None:
+        assert self.now.total("enqueued:") == len(self.known) == len(self.now["jobs"]) + self.pruned
+        assert self.now.total("finished:") == len(self.now.ended) + self.pruned
+        assert "orphaned" not in self.now["totals"]
+
+    @invariant()
+    def looks_tell_what_is_there(self) -> None:
+        found = self.engine.run(counts(QUEUE))
+        assert {state.value: number for state, number in found.jobs.items()} == {
+            state: len(self.now[state]) for state in [*LIVE, *ENDED]
+        }
+        asked = sorted(self.known)
+        assert self.engine.run(states(QUEUE, asked)) == [self.now.state(job_id) for job_id in asked]
+
+    @invariant()
+    def a_living_job_holds_its_unique_key(self) -> None:
+        for job_id in self.now.live:
+            unique = self.known[job_id].unique
+            if unique and unique.lasts is None:
+                assert self.now["claims"][claim("u", unique.key)] == f"{job_id} 0 -"
+
+
+@pytest.mark.timeout(0)
+def test_the_invariants_hold_in_random_lives(store: Store, raw: redis.Redis) -> None:
+    run_state_machine_as_test(
+        lambda: Life(store, raw),
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=50,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            report_multiple_bugs=False,
+        ),
+    )

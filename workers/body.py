@@ -1,0 +1,80 @@
+"""Runs the body of a job so that an interrupt hits the body, and nothing before or after it.
+
+An exception that another thread raises in this one arrives where this one happens to be. While a job's end is being
+told, it would lose the end and, as it is no Exception, the thread with it: Dramatiq starts no other. So a job can be
+interrupted only between `expose` and `end`, and each interrupt is raised under the lock that `end` takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any
+
+from dramatiq.asyncio import get_event_loop_thread
+from dramatiq.middleware import Interrupt
+from dramatiq.middleware.threading import raise_thread_exception
+
+from workers.holding import Holding
+
+
+def in_thread(holding: Holding, body: Callable[[], object]) -> object:
+    """Runs it in this thread. Raises what it raises, or the interrupt."""
+    thread = threading.get_ident()
+    try:
+        try:
+            holding.expose(lambda reason: raise_thread_exception(thread, reason))  # type: ignore[no-untyped-call]
+            return body()
+        finally:
+            holding.end()
+    except Interrupt:
+        # It may have come at the very `end` above, and before that had its effect.
+        holding.end()
+        raise
+
+
+def on_loop(holding: Holding, body: Callable[[], Coroutine[Any, Any, object]]) -> object:
+    """Runs a coroutine on the event loop of the process and waits for it; an interrupt cancels it there.
+
+    Raises what it raises, or the interrupt. Returns only when the coroutine has ended: a job that is over is over.
+    """
+    loop_thread = get_event_loop_thread()
+    if loop_thread is None:
+        raise RuntimeError("this process has no event loop")
+    loop = loop_thread.loop
+    outcome: Future[object] = Future()
+
+    def start() -> None:
+        task = loop.create_task(_contained(body))
+        task.add_done_callback(lambda task: _hand_over(task, outcome))
+        holding.expose(lambda reason: loop.call_soon_threadsafe(task.cancel, reason.__name__))
+
+    # The loop takes the context of this thread over: log fields, and Dramatiq's current message.
+    loop.call_soon_threadsafe(start)
+    try:
+        return outcome.result()
+    except asyncio.CancelledError:
+        if holding.reason is None:
+            raise
+        raise holding.reason from None
+    finally:
+        holding.end()
+
+
+async def _contained(body: Callable[[], Coroutine[Any, Any, object]]) -> object:
+    try:
+        return await body()
+    except (SystemExit, KeyboardInterrupt) as error:
+        # It would end the loop, and every other coroutine with it.
+        raise RuntimeError(f"the actor asked the process to end: {type(error).__name__}") from error
+
+
+def _hand_over(task: asyncio.Task[object], outcome: Future[object]) -> None:
+    if task.cancelled():
+        outcome.set_exception(asyncio.CancelledError())
+    elif (error := task.exception()) is not None:
+        outcome.set_exception(error)
+    else:
+        outcome.set_result(task.result())
