@@ -34,7 +34,7 @@ format: .venv/.dev
 figures: .venv/.dev .venv/.stubs
 	@$(BIN)/python -m tests.bench
 
-.venv/.run: pyproject.toml locks/run.lock
+.venv/.run: locks/run.lock
 	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PY=python3.12"; exit 1; }
 	@test -x $(BIN)/pip || $(PY) -m venv .venv || { echo "Python's venv module is missing: apt-get install python3-venv"; exit 1; }
 	@echo "installing into .venv (once)"

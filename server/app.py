@@ -91,6 +91,7 @@ class Readiness:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._log = logs.get_logger(__name__)
+        self._cause = ""
         self.stopping = False
 
     async def unready(self) -> str | None:
@@ -99,12 +100,18 @@ class Readiness:
             return "the service is stopping"
         try:
             await self._engine.probe()
-        except EngineError as refusal:
-            return str(refusal)
-        except Exception:
-            self._log.exception("the probe broke")
-            return "the queue's storage refuses a write"
+        except Exception as error:
+            self._note(error.__cause__ or error)
+            return str(error) if isinstance(error, EngineError) else "the queue's storage refuses a write"
+        self._cause = ""
         return None
+
+    def _note(self, fault: BaseException) -> None:
+        """A wrong password, address or right is for the log alone. Told once, however often it is asked for."""
+        cause = f"{type(fault).__name__}: {fault}"
+        if cause != self._cause:
+            self._log.warning("no job can be stored", cause=cause)
+        self._cause = cause
 
 
 def _store(settings: Settings) -> Store:

@@ -21,7 +21,6 @@ from prometheus_client.registry import Collector
 
 from server import logs
 from server.engine.engine import AsyncEngine
-from server.engine.errors import EngineError
 from server.engine.job import JobState
 from server.engine.steer import Counts, counts
 
@@ -79,7 +78,7 @@ class _Queues(Collector):
     async def _read(self) -> dict[str, Counts] | None:
         try:
             found = await self._engine.run_all([counts(queue) for queue in self._queues])
-        except EngineError as error:
+        except Exception as error:  # when something is wrong, the rest of the page is wanted most
             self._log.warning("metrics without queues", why=str(error))
             return None
         return dict(zip(self._queues, found, strict=True))

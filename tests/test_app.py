@@ -27,6 +27,7 @@ from server.dev.ports import free_port
 from server.dev.valkey import EmbeddedServer
 from server.engine.engine import Engine
 from server.engine.store import Store
+from tests.conftest import raw_client
 from tests.engine.hands import Worker
 
 ROOT = Path(__file__).parents[1]
@@ -254,6 +255,23 @@ def test_it_starts_without_redis_and_goes_on_when_redis_comes(tmp_path: Path) ->
             service.wait_for("ready")
             assert service.get("/readyz")[0] == 200
             assert stub.Enqueue(welcome(), timeout=10).created
+
+
+def test_the_log_says_once_why_redis_takes_no_job(valkey: EmbeddedServer) -> None:
+    """Callers are told no more than that. For the operator a wrong password is not a wrong address."""
+    with raw_client(valkey) as redis:
+        redis.config_set("requirepass", "right")
+        try:
+            with started(valkey.url.replace("unix://", "unix://:hunter2@")) as service:
+                told = service.wait_for("no job can be stored")
+                for _ in range(3):
+                    assert service.get("/readyz") == (503, "the queue's storage cannot be reached\n")
+
+                assert "password" in told["cause"]
+                assert "hunter2" not in json.dumps(service.log)
+                assert service.events().count("no job can be stored") == 1
+        finally:
+            redis.config_set("requirepass", "")
 
 
 @pytest.mark.parametrize("setting", ["GRPC_ADDRESS", "HTTP_ADDRESS"])

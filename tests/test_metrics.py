@@ -84,6 +84,20 @@ async def test_without_redis_the_page_says_so(metrics: Metrics, valkey: Embedded
     assert down["cabrank_rpc_requests_total"] == {("UNAVAILABLE", "cabrank.v1.QueueService/Enqueue"): 1}
 
 
+async def test_a_redis_that_answers_with_an_error_costs_the_counts_alone(
+    metrics: Metrics, valkey: EmbeddedServer
+) -> None:
+    """The alert on INTERNAL has to see what callers are told then."""
+    metrics.observe("cabrank.v1.QueueService/Enqueue", "INTERNAL", 0.001)
+    with raw_client(valkey) as client:
+        client.set("cabrank:{email}:waiting", "no sorted set")
+
+    found = await scraped(metrics)
+
+    assert found["cabrank_redis_up"] == {(): 0}
+    assert found["cabrank_rpc_requests_total"] == {("INTERNAL", "cabrank.v1.QueueService/Enqueue"): 1}
+
+
 async def test_rpcs_are_counted_by_method_and_code(metrics: Metrics) -> None:
     for code, seconds in (("OK", 0.003), ("OK", 0.2), ("NOT_FOUND", 0.001)):
         metrics.observe("cabrank.v1.QueueService/GetJob", code, seconds)

@@ -30,7 +30,7 @@ from server.settings import QueueSettings, Settings
 from workers.actor import adopt, arguments_of
 from workers.consumer import Consumer
 from workers.holding import Holding
-from workers.lifecycle import Lifecycle
+from workers.lifecycle import LastCall, Lifecycle
 from workers.message import JobProxy
 from workers.order import job_of
 from workers.shift import Shift
@@ -50,7 +50,8 @@ class Broker(dramatiq.Broker):
         self._store = Store.parse(settings.redis_url) if settings.redis_url else None
         self._engine: tuple[int, Engine] | None = None  # of the process with this pid
         self._lifecycle = Lifecycle(configured=self._store is not None, open_shift=self._open_shift)
-        super().__init__(middleware=[self._lifecycle, CurrentMessage(), AsyncIO(), *middleware])
+        ours = [self._lifecycle, CurrentMessage(), AsyncIO(), *middleware, LastCall(self._lifecycle)]
+        super().__init__(middleware=ours)
         # The base class starts with an empty table of its own.
         self.queues = dict.fromkeys(self.queues)
 

@@ -11,13 +11,13 @@ from server.engine import work
 from server.engine.engine import Engine
 from server.engine.errors import EngineError
 from server.engine.work import Attention
-from workers.holding import Holding, Holdings, JobCancelled, LeaseGone
+from workers.holding import Holding, Holdings, JobCancelled, LeaseGone, Stage
 from workers.outcome import Stop
 from workers.rounds import Rounds
 from workers.settler import Settler
 
 _BEAT = 1.0  # s between two extensions; also how soon a cancellation is heard of
-_PATIENCE = timedelta(seconds=1)
+_PATIENCE = timedelta(seconds=1)  # how long a job may lie in stock
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +32,7 @@ class Keeper(Rounds):
         settler: Settler,
         *,
         lease: timedelta,
-        hand_back: Callable[[Holding], None],
+        unstock: Callable[[Holding], None],
     ) -> None:
         beat = min(_BEAT, lease.total_seconds() / 4)
         super().__init__("keeper", self.beat, every=lambda: beat)
@@ -40,7 +40,7 @@ class Keeper(Rounds):
         self._holdings = holdings
         self._settler = settler
         self._lease = lease
-        self._hand_back = hand_back
+        self._unstock = unstock
         self._silent: set[str] = set()  # queues whose leases could not be extended the last time
 
     def beat(self) -> None:
@@ -63,9 +63,9 @@ class Keeper(Rounds):
                     self._lose(holding)
                 case Attention.CANCEL:
                     self._cancel(holding)
-                case None if holding.held_for > _PATIENCE:
-                    # In stock, and no thread came: one that is idle elsewhere may take it at once.
-                    self._hand_back(holding)
+                case None if holding.stage is Stage.QUEUED and holding.held_for > _PATIENCE:
+                    # No thread came for it: one that is idle elsewhere may take it at once.
+                    self._unstock(holding)
 
     def _lose(self, holding: Holding) -> None:
         # A settlement that is under way took the lease along: then nothing was lost.

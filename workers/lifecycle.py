@@ -97,3 +97,13 @@ class Lifecycle(Middleware):
         else:
             self.shift.settler.settle(holding, settlement)
         return False
+
+
+class LastCall(Middleware):
+    """Stands last, so that it comes first when the worker has stopped: the event loop is still there."""
+
+    def __init__(self, lifecycle: Lifecycle) -> None:
+        self._lifecycle = lifecycle
+
+    def after_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002
+        self._lifecycle.shift.last_call()

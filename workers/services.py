@@ -96,7 +96,7 @@ def services() -> Services:
 
 
 class ClosesServices(Middleware):
-    """Stands after AsyncIO, so that it comes before it when the process shuts down: closing needs the loop."""
+    """Stands after AsyncIO, so that it comes before it when the worker has stopped: closing needs the loop."""
 
     def __init__(self, services: Services) -> None:
         self._services = services

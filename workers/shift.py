@@ -7,24 +7,27 @@ import re
 import secrets
 import socket
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 import structlog
+from dramatiq.middleware import Shutdown
 
 from server.engine.engine import Engine
 from server.engine.job import LeasedJob
 from server.engine.sweep import Retentions
 from server.engine.work import Completion, FinalFailure, Release, Retry, Snooze
 from workers.capacity import Capacity
-from workers.holding import Holding, Holdings, LeaseGone
+from workers.holding import Holding, Holdings, LeaseGone, Stage
 from workers.keeper import Keeper
 from workers.outcome import Settlement, Stop
 from workers.settler import Settler
 from workers.sweeper import Sweeper
 from workers.timer import Timer
 
+_LAST_CALL_SECONDS, _LOOK_EVERY_SECONDS = 0.5, 0.005  # for jobs that are interrupted with the process about to end
 _LAST_WORDS_SECONDS = 5.0  # for results that Redis has not heard of yet
 
 log = structlog.get_logger(__name__)
@@ -58,7 +61,7 @@ class Shift:
         self._threads = threads
         self._concurrency = concurrency
         self._timer = Timer(self.holdings)
-        self._keeper = Keeper(engine, self.holdings, self.settler, lease=lease, hand_back=self.hand_back)
+        self._keeper = Keeper(engine, self.holdings, self.settler, lease=lease, unstock=self.unstock)
         self._sweeper = Sweeper(engine, queues=queues, retentions=retentions, lease=lease)
 
     def start(self) -> None:
@@ -83,19 +86,32 @@ class Shift:
         if holding.drop():
             self.settler.settle(holding, Release(lease=holding.job.lease))
 
+    def unstock(self, holding: Holding) -> None:
+        """For a job that no thread came for: jobs are not as short as they were taken to be."""
+        self.capacity.learn(holding.held_for)
+        self.hand_back(holding)
+
     def drain(self) -> None:
         """No new jobs from here on; what has not started goes back at once, before what runs is waited for."""
         self.draining.set()
         for holding in self.holdings:
             self.hand_back(holding)
 
-    def stop(self) -> None:
-        """Everything that can be said is said. What still runs goes back as well: the process is about to end."""
-        self.drain()
-        self._timer.stop()
+    def last_call(self) -> None:
+        """Nobody waits any longer: what still runs is interrupted, and goes back whether it ends or not."""
+        for holding in self.holdings:
+            holding.interrupt(Shutdown)
+        ends = time.monotonic() + _LAST_CALL_SECONDS
+        while time.monotonic() < ends and any(holding.stage is Stage.RUNNING for holding in self.holdings):
+            time.sleep(_LOOK_EVERY_SECONDS)
         for holding in self.holdings:
             if holding.abandon():
                 self.settler.settle(holding, Release(lease=holding.job.lease))
+
+    def stop(self) -> None:
+        """Everything that can be said is said."""
+        self.drain()
+        self._timer.stop()
         self._sweeper.stop()
         self.settler.stop(seconds=_LAST_WORDS_SECONDS)
         self._keeper.stop()

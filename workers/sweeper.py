@@ -18,6 +18,7 @@ from server.engine.sweep import Reclaimed, Retentions
 from workers.rounds import Rounds
 
 _EVERY = 1.0  # s
+_LONGEST_GAP, _LONGEST_HOLD = timedelta(seconds=5), timedelta(seconds=3)
 
 log = structlog.get_logger(__name__)
 
@@ -33,18 +34,20 @@ class Sweeper(Rounds):
         retentions: Callable[[str], Retentions],
         lease: timedelta,
     ) -> None:
+        pause = min(_EVERY, lease.total_seconds() / 4)
         # Not all processes in the same moment.
-        super().__init__("sweeper", self._sweep_all, every=lambda: _EVERY * random.uniform(0.8, 1.2))
+        super().__init__("sweeper", self._sweep_all, every=lambda: pause * random.uniform(0.8, 1.2))
         self._engine = engine
         self._queues = queues
         self._retentions = retentions
-        # Living workers get this long to extend after a pause in which nobody swept.
-        self._hold = min(timedelta(seconds=3), lease / 2)
+        # After a pause in which nobody swept, the living get time to extend before anything is taken from them. The
+        # pause that counts is longer than that between two sweeps, and shorter than a lease.
+        self._gap, self._hold = min(_LONGEST_GAP, lease * 3 / 4), min(_LONGEST_HOLD, lease / 2)
 
     def sweep(self, queue: str) -> None:
         """One round for one queue. Raises BackendFault."""
         self._engine.run(sweep.promote(queue))
-        reclamation = self._engine.run(sweep.reclaim(queue, hold=self._hold))
+        reclamation = self._engine.run(sweep.reclaim(queue, gap=self._gap, hold=self._hold))
         for job_id, became in reclamation.jobs.items():
             _log_reclaimed(queue, job_id, became)
         while self._engine.run(sweep.prune(queue, self._retentions(queue))).more:

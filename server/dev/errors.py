@@ -4,7 +4,7 @@ StackError
 ├── ServerStartFailed   no Valkey or Redis came up
 ├── PortTaken           nothing of ours can listen there
 ├── FolderRefused       the data folder cannot be used, most often because a stack runs on it
-├── NotReady            a program runs and does not answer
+├── NotReady            a program runs and cannot be used
 └── ProgramEnded        a program that should run on has ended
 """
 
@@ -50,7 +50,7 @@ class FolderRefused(StackError):
 
 
 class NotReady(StackError):
-    """A program runs but does not answer."""
+    """A program runs but does not answer, or says that it is not ready: the server without its Redis."""
 
     def __init__(self, name: str, *, where: str, seconds: float) -> None:
         super().__init__(name, where, seconds)
@@ -59,7 +59,7 @@ class NotReady(StackError):
         self.seconds = seconds
 
     def __str__(self) -> str:
-        return f"{self.name} gave no answer on {self.where} within {self.seconds:g} s"
+        return f"{self.name} was not ready on {self.where} within {self.seconds:g} s"
 
 
 class ProgramEnded(StackError):

@@ -20,14 +20,14 @@ _LOOK_EVERY_SECONDS = 0.03
 
 
 async def greet(plan: Plan, *, begun: float) -> None:
-    """Wait until everything answers, send the sample mail, and print. Raises NotReady."""
+    """Wait until everything is ready, send the sample mail, and print. Raises NotReady."""
     await until_ready(plan)
     mail = await sample(plan) if plan.embeds_smtp else "Mails go to your own SMTP_HOST, so there was no sample"
     print(_text(plan, mail=mail, seconds=time.monotonic() - begun), flush=True)
 
 
 async def until_ready(plan: Plan) -> None:
-    """Raises NotReady, which names the one that does not answer."""
+    """Raises NotReady, which names the one that is not."""
     settings = plan.settings
     checks = [
         _until(_serves, "server", settings.grpc_address),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import msgspec
@@ -126,7 +125,7 @@ class Intake:
                 max_attempts=request.max_attempts or usual.max_attempts,
                 backoff=faults.of(lambda: rules.backoff(request, usual.backoff), instead=usual.backoff),
                 timeout=faults.span(request, "timeout", usual.timeout),
-                expires_at=faults.of(lambda: rules.expiry(request, now=datetime.now(UTC)), instead=None),
+                expires_at=faults.moment(request, "expires_at"),
                 retention=faults.span(request, "retention", usual.retention),
                 idempotency_key=request.idempotency_key or None,
                 unique=faults.of(lambda: rules.unique(request), instead=None),

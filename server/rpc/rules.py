@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TypeVar
 
 from cabrank.v1 import job_pb2, queue_pb2
@@ -32,13 +32,6 @@ def delay(request: EnqueueRequest) -> timedelta:
     if request.HasField("delay") and request.HasField("run_at"):
         raise InvalidValue("delay", "and run_at cannot be given together")
     return times.span(request, "delay", timedelta(0))
-
-
-def expiry(request: EnqueueRequest, *, now: datetime) -> datetime | None:
-    expires_at = times.moment(request, "expires_at")
-    if expires_at is not None and expires_at <= now:
-        raise InvalidValue("expires_at", "must not be past")
-    return expires_at
 
 
 def backoff(request: EnqueueRequest, usual: Backoff) -> Backoff:

@@ -57,7 +57,7 @@ def test_a_contradiction_reaches_the_server_whole(contradiction: str, names: tup
     """So that it can be refused: in a oneof, grpcurl and most clients drop the first of the two without a word."""
     asked = Parse(contradiction, EnqueueRequest())
 
-    assert all(asked.HasField(name) for name in names)
+    assert set(names) <= {field.name for field, _ in asked.ListFields()}
 
 
 @pytest.mark.parametrize(

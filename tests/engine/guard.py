@@ -31,4 +31,4 @@ def guarded(call: Call[Any]) -> Call[Any]:
 @cache
 def _guarded(script: Script) -> Script:
     first, rest = script.flagged.text.split("\n", 1)
-    return replace(script, flagged=Source.of(first + _GUARD + rest))
+    return replace(script, flagged=Source.of(first + _GUARD + rest), plain=Source.of(_GUARD + rest))

@@ -104,14 +104,18 @@ def own_driver(own_server: EmbeddedServer, flavour: str) -> Iterator[Driver]:
     driver.close()
 
 
-def call_of(text: str, *, plain: str = "return 'plain'") -> Call[Any]:
+def call_of(body: str, *, flagged: str | None = None) -> Call[Any]:
     """A script that is none of ours."""
-    script = Script(name="test", keys=("jobs",), flagged=Source.of(text), plain=Source.of(plain))
+    script = Script(name="test", keys=("jobs",), flagged=Source.of(flagged or f"#!lua\n{body}"), plain=Source.of(body))
     return Call(script=script, keys=keys_of(QUEUE, ["jobs"]), arguments=[], read=lambda reply: reply)
 
 
 def answering(error: str) -> Call[Any]:
-    return call_of(f"#!lua\nreturn redis.error_reply([[{error}]])")
+    return call_of(f"return redis.error_reply([[{error}]])")
+
+
+# What Redis 6.2 says of a `#!lua` line, any server says of a `#` further down.
+TOO_NEW = call_of("return 'plain'", flagged="#!lua\n#!lua\nreturn 'flagged'")
 
 
 def test_a_script_that_the_server_does_not_know_is_brought_along(driver: Driver, raw: redis.Redis) -> None:
@@ -134,11 +138,8 @@ def test_a_script_that_the_server_knows_is_called_by_its_name(driver: Driver, ra
 
 
 def test_a_server_that_knows_no_flags_gets_the_plain_text(driver: Driver) -> None:
-    """What Redis 6.2 says of a `#!lua` line, any server says of a `#` further down."""
-    too_new = call_of("#!lua\n#!lua\nreturn 'flagged'")
-
-    assert driver.run(too_new) == b"plain"
-    assert driver.run(too_new) == b"plain"
+    assert driver.run(TOO_NEW) == b"plain"
+    assert driver.run(TOO_NEW) == b"plain"
 
 
 def test_many_threads_may_find_out_at_once_that_the_server_knows_no_flags(store: Store) -> None:
@@ -149,7 +150,7 @@ def test_many_threads_may_find_out_at_once_that_the_server_knows_no_flags(store:
 
         def ask() -> None:
             start.wait()
-            answers.append(engine.run(call_of("#!lua\n#!lua\nreturn 'flagged'")))
+            answers.append(engine.run(TOO_NEW))
 
         _in_threads(8, ask)
 

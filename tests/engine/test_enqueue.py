@@ -366,6 +366,36 @@ def test_a_replacement_that_is_sent_again_hears_the_same_although_the_job_runs_b
     assert contents(raw) == before
 
 
+def test_a_request_that_was_replaced_meanwhile_is_still_known_when_it_is_sent_again(
+    engine: Engine, raw: redis.Redis
+) -> None:
+    put(engine, alone("a", OnConflict.REPLACE))
+    put(engine, alone("b", OnConflict.REPLACE, payload=b"[2]"))
+    before = contents(raw)
+
+    (again,) = put(engine, alone("a", OnConflict.REPLACE))
+
+    assert (again.job_id, again.created, again.replaced) == ("a", False, False)
+    assert contents(raw) == before
+
+
+def test_of_many_replacements_in_a_batch_the_last_one_counts_also_when_they_are_sent_again(
+    engine: Engine, worker: Worker, raw: redis.Redis
+) -> None:
+    put(engine, alone("a", OnConflict.REPLACE), "b")
+    batch = [
+        alone("c", OnConflict.REPLACE, priority=5, delay=timedelta(seconds=5)),
+        alone("d", OnConflict.REPLACE, idempotency_key="k", payload=b"[4]"),
+    ]
+    put(engine, *batch)
+    before = contents(raw)
+
+    put(engine, *batch)
+
+    assert contents(raw) == before
+    assert [(job.request.id, job.payload) for job in worker.take()] == [("a", b"[4]"), ("b", new_job().payload)]
+
+
 def test_a_replacement_within_a_batch_leaves_one_job(engine: Engine, clock: Clock) -> None:
     first = alone("a", OnConflict.REPLACE)
     second = alone("b", OnConflict.REPLACE, payload=b"[2]", delay=timedelta(seconds=9))

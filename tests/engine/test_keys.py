@@ -28,9 +28,9 @@ def test_a_script_touches_declared_keys_only(engine: Engine, clock: Clock, worke
 
 @pytest.mark.parametrize("command", ["'HGET', KEYS[1] .. 'x', 'y'", "'KEYS', '*'"])
 def test_the_guard_sees_what_it_shall_see(engine: Engine, command: str) -> None:
-    source = Source.of(f"#!lua\nreturn redis.call({command})")
+    body = f"return redis.call({command})"
     call: Call[Any] = Call(
-        script=Script(name="bad", keys=("jobs",), flagged=source, plain=source),
+        script=Script(name="bad", keys=("jobs",), flagged=Source.of(f"#!lua\n{body}"), plain=Source.of(body)),
         keys=keys_of(QUEUE, ["jobs"]),
         arguments=[],
         read=lambda reply: reply,

@@ -186,6 +186,23 @@ async def test_a_request_sent_again_is_the_same_whatever_order_its_maps_have(que
     assert answers[0].job == answers[2].job
 
 
+@pytest.mark.parametrize("key", [EnqueueRequest(job_id="one"), EnqueueRequest(idempotency_key="one")])
+async def test_a_request_past_its_expiry_is_taken_and_fails_as_expired(
+    queues: QueueServiceAsyncStub, worker: Worker, key: EnqueueRequest
+) -> None:
+    """Else whoever repeats it, because no answer came, would be told that it was refused, though it may have run."""
+    late = EnqueueRequest(task=WELCOME, payload_json=PAYLOAD)
+    late.MergeFrom(key)
+    late.expires_at.FromDatetime(in_seconds(-60))
+    first = await queues.Enqueue(late)
+    assert worker.take(1) == []
+
+    again = await queues.Enqueue(late)
+
+    assert (first.created, again.created, again.job.id) == (True, False, first.job.id)
+    assert (again.job.state, again.job.failure.reason) == (job_pb2.JOB_STATE_FAILED, job_pb2.FAILURE_REASON_EXPIRED)
+
+
 @pytest.mark.parametrize(
     ("key", "reason", "field"),
     [

@@ -11,8 +11,16 @@ import pytest
 from server.catalog import Handler
 from server.dev.valkey import EmbeddedServer
 from tests.workers.duty import Duty
+from workers import keeper, sweeper
 
 OnDuty = Callable[..., Duty]
+
+
+@pytest.fixture(autouse=True)
+def quick_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that tests need not wait for the next second."""
+    monkeypatch.setattr(keeper, "_BEAT", 0.1)
+    monkeypatch.setattr(sweeper, "_EVERY", 0.2)
 
 
 @pytest.fixture
@@ -21,7 +29,7 @@ def off_duty(valkey: EmbeddedServer) -> Iterator[OnDuty]:
     with ExitStack() as closing:
 
         def make(*handlers: Handler[Any], **options: Any) -> Duty:
-            return closing.enter_context(Duty(valkey.url, *handlers, **options))
+            return closing.enter_context(Duty(valkey, *handlers, **options))
 
         yield make
 

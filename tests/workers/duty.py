@@ -10,8 +10,10 @@ from typing import Any, Self
 
 import dramatiq
 import msgspec
+from dramatiq.asyncio import get_event_loop_thread, set_event_loop_thread
 
 from server.catalog import Catalog, Handler, Payload, Task
+from server.dev.valkey import EmbeddedServer
 from server.engine import admit, steer
 from server.engine.engine import Engine
 from server.engine.job import Job, JobState, NewJob
@@ -35,7 +37,8 @@ class Probe(Payload, frozen=True):
 
 
 def probe(name: str = "probe.look", **fields: Any) -> Task[Any]:
-    return Task(**({"name": name, "queue": QUEUE, "payload": Probe} | fields))
+    usual: dict[str, Any] = {"queue": QUEUE, "payload": Probe}
+    return Task(name=name, **(usual | fields))
 
 
 def settings(url: str | None, *, queues: Mapping[str, str] | None = None, **fields: Any) -> Settings:
@@ -48,29 +51,35 @@ class Duty:
 
     def __init__(
         self,
-        url: str,
+        server: EmbeddedServer,
         *handlers: Handler[Any],
         threads: int = 8,
         queues: Mapping[str, str] | None = None,
         **fields: Any,
     ) -> None:
+        self.server = server
         tasks = {handler.task.name: handler.task for handler in handlers}
         named = {handler.task.name: handler for handler in handlers}
         names = tuple(dict.fromkeys((QUEUE, *(task.queue for task in tasks.values()))))
         catalog = Catalog(tasks=tasks, handlers=named, queues=names)
-        self.broker = Broker(settings(url, queues=queues, **fields), catalog)
+        self.broker = Broker(settings(server.url, queues=queues, **fields), catalog)
         for queue in names:
             self.broker.declare_queue(queue)
         for handler in handlers:
             declare(self.broker, handler)
         # A way past the broker, to see what it did.
-        self.engine = Engine(Store.parse(url))
+        self.engine = Engine(Store.parse(server.url))
         self._threads = threads
         self.worker: dramatiq.Worker | None = None
 
     @property
     def shift(self) -> Shift:
         return self.broker._lifecycle.shift
+
+    def plain_actor(self, function: Callable[..., Any], **options: Any) -> dramatiq.Actor[Any, Any]:
+        """As `@dramatiq.actor` makes it, for those who know nothing of tasks."""
+        decorate: Any = dramatiq.actor(queue_name=QUEUE, broker=self.broker, **options)
+        return decorate(function)  # type: ignore[no-any-return]
 
     @property
     def threads_alive(self) -> int:
@@ -80,13 +89,19 @@ class Duty:
     def start(self) -> Self:
         self.worker = dramatiq.Worker(self.broker, worker_timeout=_IDLE_MS, worker_threads=self._threads)
         self.worker.start()
+        self._loop = get_event_loop_thread()
         return self
 
     def stop(self, *, timeout_ms: int = 10_000) -> None:
         worker, self.worker = self.worker, None
-        if worker is not None:
-            worker.stop(timeout_ms)
-            self.broker.middleware.pop()  # the worker's own
+        if worker is None:
+            return
+        # Dramatiq knows one event loop per process; here there may be several workers.
+        newest = get_event_loop_thread()
+        set_event_loop_thread(self._loop)
+        worker.stop(timeout_ms)
+        set_event_loop_thread(newest if newest is not self._loop else None)
+        self.broker.middleware.pop()  # the worker's own
 
     def enqueue(self, task: Task[Any], payload: Payload | bytes | None = None, **fields: Any) -> str:
         """Returns the job's id."""

@@ -27,7 +27,7 @@ def leased(
     job_id: str = "a",
     *,
     queue: str = "email",
-    token: str = "w:1",
+    number: int = 1,
     payload: bytes = b"{}",
     masked: bytes | None = None,
     spent: Spent | None = None,
@@ -52,7 +52,7 @@ def leased(
     return LeasedJob(
         request=Request(**(fields | request)),
         payload=payload,
-        lease=Lease(queue=queue, job_id=job_id, token=token),
+        lease=Lease(queue=queue, job_id=job_id, token=f"w:{number}"),
         attempt=spent.failures + spent.lost + 1,
         spent=spent,
         reserved_at=NOW,

@@ -170,7 +170,7 @@ def test_the_same_id_in_two_queues_names_two_jobs() -> None:
 def test_a_job_that_comes_again_takes_the_place_of_its_earlier_holding() -> None:
     """Both in one `extend` would be told LEASE_LOST by the id that they share."""
     holdings = Holdings()
-    earlier, newer = Holding(leased("7", token="w:1")), Holding(leased("7", token="w:2"))
+    earlier, newer = Holding(leased("7", number=1)), Holding(leased("7", number=2))
     holdings.add(earlier)
 
     assert holdings.add(newer) is earlier

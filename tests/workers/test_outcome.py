@@ -25,10 +25,9 @@ FIRST_WAIT = timedelta(seconds=2)
 
 def raised(error: BaseException) -> BaseException:
     """With a traceback, as an actor raises it."""
-    try:
+    with pytest.raises(type(error)) as caught:
         raise error
-    except BaseException as caught:
-        return caught
+    return caught.value
 
 
 def settled(error: BaseException | None, spent: Spent | None = None, **request: Any) -> Any:
@@ -87,7 +86,7 @@ def test_a_job_that_the_shutdown_interrupted_goes_back_to_its_place() -> None:
     [
         ValueError("boom"),
         KeyError("k"),
-        RateLimitExceeded("slow down"),
+        RateLimitExceeded("slow down"),  # type: ignore[no-untyped-call]
         SystemExit(3),
         KeyboardInterrupt(),
         GeneratorExit(),
@@ -240,11 +239,7 @@ class Unspeakable(Exception):
         raise RuntimeError("no words")
 
 
-@pytest.mark.parametrize(
-    "error",
-    [Unspeakable(), PermanentFailure(Unspeakable())],
-    ids=["own", "wrapped"],  # type: ignore[arg-type]
-)
+@pytest.mark.parametrize("error", [Unspeakable(), PermanentFailure(Unspeakable())], ids=["own", "wrapped"])  # type: ignore[arg-type]
 def test_an_error_that_cannot_be_put_into_words_is_settled_all_the_same(error: Exception) -> None:
     assert settled(error) is not None
 

@@ -10,7 +10,7 @@ import pytest
 from tests.workers.hands import leased
 from workers.veil import veiled
 
-TOKEN = 'tök/en "1"\\'
+WORD = 'tök/en "1"\\'
 
 
 def secret(value: object) -> bytes:
@@ -21,16 +21,16 @@ def shown(text: str, value: object) -> str:
     return veiled(text, leased(payload=secret(value), masked=secret("***")))
 
 
-@pytest.mark.parametrize("form", [TOKEN, repr(TOKEN), json.dumps(TOKEN), f"https://x/?t={quote(TOKEN, safe='')}"])
+@pytest.mark.parametrize("form", [WORD, repr(WORD), json.dumps(WORD), f"https://x/?t={quote(WORD, safe='')}"])
 def test_a_secret_is_hidden_in_every_form_it_takes(form: str) -> None:
-    hidden = shown(f"cannot use {form} here", TOKEN)
+    hidden = shown(f"cannot use {form} here", WORD)
 
     assert "***" in hidden
     assert not any(part in hidden for part in ("tök", "t\\u00f6k", "t%C3%B6k", "en"))
 
 
 def test_what_is_no_secret_stays() -> None:
-    assert shown("no user ada@example.org", TOKEN) == "no user ada@example.org"
+    assert shown("no user ada@example.org", WORD) == "no user ada@example.org"
 
 
 def test_a_job_without_secrets_hides_nothing() -> None:

@@ -4,7 +4,6 @@
 
 It stands on `cabrank.platform.v1` alone. In a backend of yours the three lookups ask your database.
 """
-# ruff: noqa: N802 - a method bears the name of its rpc
 
 import json
 import signal

@@ -36,6 +36,12 @@ local function found(word, job, id, due)
   job.word, job.answer, job.due = word, id, due or 0
 end
 
+-- Whether this very request replaced what stands there: then it is sent again.
+local function replaced_by(id, job)
+  local record = job.on_conflict == 'replace' and redis.call('HGET', key.jobs, id)
+  return record and head(record).by == job.id .. ':' .. job.fingerprint
+end
+
 for i = 2, #ARGV, width do
   local job = {
     id = ARGV[i], task = ARGV[i + 1], band = tonumber(ARGV[i + 2]), delay = tonumber(ARGV[i + 3]),
@@ -57,6 +63,7 @@ for i = 2, #ARGV, width do
     if id then
       job.claimed = true
       found('EXISTS', job, id)
+      if replaced_by(id, job) then newest[id] = job end
     end
   end
 
@@ -74,10 +81,9 @@ for i = 2, #ARGV, width do
     if id and job.on_conflict == 'refuse' then return { 'UNIQUE_CONFLICT', index, id } end
     if id and job.on_conflict == 'return' then found('EXISTS', job, id) end
     if id and job.on_conflict == 'replace' then
-      local record, created = redis.call('HGET', key.jobs, id), by_id[id] and not by_id[id].word
-      job.done = record and head(record).by == job.id .. ':' .. job.fingerprint
-      local replaceable = created or redis.call('ZSCORE', key.waiting, id) or redis.call('ZSCORE', key.delayed, id)
-      if not replaceable and not job.done then return { 'UNIQUE_CONFLICT', index, id } end
+      local replaceable = by_id[id] and not by_id[id].word or redis.call('ZSCORE', key.waiting, id)
+        or redis.call('ZSCORE', key.delayed, id) or replaced_by(id, job)
+      if not replaceable then return { 'UNIQUE_CONFLICT', index, id } end
       found('REPLACED', job, id, job.due)
       newest[id] = job
     end
@@ -142,7 +148,7 @@ for _, job in ipairs(jobs) do
     place(job.id, job)
     if job.unique ~= '' then claim(job.unique, job.id, job.unique_for, '-') end
     tally(sums, 'enqueued:' .. job.task)
-  elseif newest[job.answer] == job and not job.done then
+  elseif newest[job.answer] == job and not replaced_by(job.answer, job) then
     replace(job.answer, job)
   end
   if job.idempotency ~= '' and not job.claimed then

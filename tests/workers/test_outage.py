@@ -1,0 +1,169 @@
+"""Redis goes away and comes back while a worker is on duty: nothing is lost, nothing runs twice."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from dramatiq.errors import ConnectionClosed
+from structlog.testing import capture_logs
+
+from server.catalog import JobContext, Snooze, handler
+from server.dev.valkey import EmbeddedServer
+from server.engine.job import JobState
+from tests.workers.duty import Duty, Probe, new_job, probe, until
+
+LOOK = probe()
+
+
+@pytest.fixture
+def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """One that a test may stop: it keeps its data."""
+    folder: Path = tmp_path_factory.mktemp("v")
+    with EmbeddedServer.start(folder) as server:
+        yield server
+
+
+def away(duty: Duty) -> bool:
+    return all(queue in duty.shift._keeper._silent for queue in duty.shift.holdings.of_queues())
+
+
+def test_results_are_kept_while_redis_is_away_and_told_when_it_is_back(own_server: EmbeddedServer) -> None:
+    inside, opened = threading.Semaphore(0), threading.Event()
+    runs: list[str] = []
+
+    @handler(LOOK)
+    def wait(payload: Probe, job: JobContext) -> int:
+        runs.append(job.id)
+        inside.release()
+        assert opened.wait(20)
+        if payload.n == 1:
+            raise Snooze(timedelta(milliseconds=1))
+        if payload.n == 2 and job.attempt == 1:
+            raise ValueError("again")
+        return payload.n
+
+    with Duty(own_server, wait, threads=4).start() as duty:
+        jobs = duty.enqueue_all([new_job(LOOK, Probe(n=n)) for n in (0, 2, 3, 4)])
+        for _ in jobs:
+            assert inside.acquire(timeout=20)
+
+        own_server.stop()
+        opened.set()
+        until(lambda: duty.shift.settler._untold == 4)
+        until(lambda: away(duty))
+        own_server.restart()
+
+        results = [duty.when(job_id).result for job_id in jobs]
+        assert results == [b"0", b"2", b"3", b"4"]
+        assert sorted(runs) == sorted([*jobs, jobs[1]])
+        duty.settled()
+
+
+def test_jobs_go_on_when_redis_is_back(own_server: EmbeddedServer) -> None:
+    runs: list[str] = []
+
+    @handler(LOOK)
+    def note(_: Probe, job: JobContext) -> None:
+        runs.append(job.id)
+        time.sleep(0.001)
+
+    with Duty(own_server, note, threads=4).start() as duty:
+        jobs = duty.enqueue_all([new_job(LOOK) for _ in range(1000)])
+        until(lambda: len(runs) > 100)
+        own_server.restart()
+
+        duty.all_in(JobState.COMPLETED, 1000)
+        assert sorted(runs) == sorted(jobs)
+        duty.settled()
+
+
+def test_a_worker_that_starts_while_redis_is_away_waits_for_it(own_server: EmbeddedServer) -> None:
+    @handler(LOOK)
+    def run(_: Probe, _job: JobContext) -> None: ...
+
+    with Duty(own_server, run) as duty:
+        job_id = duty.enqueue(LOOK)
+        own_server.stop()
+        duty.start()
+        assert duty.worker is not None
+        consumers = duty.worker.consumers.values()
+        until(lambda: all(getattr(thread.consumer, "_away", False) for thread in consumers))
+        own_server.restart()
+
+        assert duty.when(job_id).state is JobState.COMPLETED
+
+
+def test_a_shutdown_while_redis_is_away_is_a_matter_of_seconds(
+    own_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.shift._LAST_WORDS_SECONDS", 0.5)
+    inside = threading.Semaphore(0)
+    opened = threading.Event()
+
+    @handler(LOOK)
+    def wait(_: Probe, _job: JobContext) -> None:
+        inside.release()
+        assert opened.wait(20)
+
+    with Duty(own_server, wait, threads=2).start() as duty:
+        duty.enqueue(LOOK)
+        assert inside.acquire(timeout=20)
+        own_server.stop()
+        opened.set()
+        shift = duty.shift
+
+        begun = time.monotonic()
+        with capture_logs() as lines:
+            duty.stop()
+
+        assert time.monotonic() - begun < 10
+        assert not shift.settler._thread.is_alive()
+        own_server.restart()
+    told = [line for line in lines if "results" in line["event"] or "job" in line["event"]]
+    assert [(line["event"], line.get("jobs")) for line in told if line["event"] != "results wait for the storage"] == [
+        ("results not told: their jobs will run again", 1)
+    ]
+
+
+def test_sending_while_redis_is_away_is_refused(own_server: EmbeddedServer) -> None:
+    @handler(LOOK)
+    def run(_: Probe, _job: JobContext) -> None: ...
+
+    with Duty(own_server, run) as duty:
+        own_server.stop()
+
+        with pytest.raises(ConnectionClosed, match="cannot be reached"):
+            duty.broker.get_actor(LOOK.name).send({"n": 1})
+
+
+def test_jobs_that_a_frozen_redis_kept_from_being_extended_are_not_run_twice(own_server: EmbeddedServer) -> None:
+    """It was frozen for longer than the lease: when it is back, the living get time to extend first."""
+    inside = threading.Semaphore(0)
+    opened = threading.Event()
+    runs: list[str] = []
+
+    @handler(LOOK)
+    def wait(_: Probe, job: JobContext) -> None:
+        runs.append(job.id)
+        inside.release()
+        assert opened.wait(20)
+
+    with Duty(own_server, wait, threads=4, lease=timedelta(seconds=2)).start() as duty:
+        jobs = duty.enqueue_all([new_job(LOOK) for _ in range(4)])
+        for _ in jobs:
+            assert inside.acquire(timeout=20)
+        own_server.stop()
+        until(lambda: away(duty))
+        ends = time.monotonic() + 2.5
+        until(lambda: time.monotonic() > ends)
+        own_server.restart()
+        until(lambda: not duty.shift._keeper._silent)
+        opened.set()
+
+        duty.all_in(JobState.COMPLETED, 4)
+        assert sorted(runs) == sorted(jobs)
