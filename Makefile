@@ -13,7 +13,7 @@ run: .venv/.stubs
 	@exec $(BIN)/python -I -S server/dev/tether.py $$PPID $(BIN)/python -m server.dev
 
 test: .venv/.dev .venv/.stubs
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 check: .venv/.dev .venv/.stubs
 	$(BIN)/ruff format --check .

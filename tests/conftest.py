@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import redis
+import structlog
 
 from server.dev.valkey import EmbeddedServer
 from server.engine.engine import Engine
@@ -68,6 +69,12 @@ def raw_client(server: EmbeddedServer) -> redis.Redis:
         return redis.Redis(unix_socket_path=store.path)
     ((host, port),) = store.hosts
     return redis.Redis(host=host, port=port)
+
+
+@pytest.fixture(autouse=True)
+def every_log() -> None:
+    """Importing `workers` configures the logs of the process: no test shall depend on whether another one did."""
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ from server.engine.record import NORMAL_BAND, claim, epoch_ms
 from server.engine.steer import counts, pause, resume
 from server.engine.store import Store
 from server.engine.sweep import Reclaimed, Retention, Retentions, promote, prune, reclaim
-from server.engine.work import Attention, Found, RateLimit, Run, extend, note, reserve
+from server.engine.work import Attention, Found, RateLimit, Reservation, Run, extend, note, reserve
 from tests.conftest import Clock
 from tests.engine.guard import guarded
 from tests.engine.hands import LEASE, QUEUE, SETTLEMENTS, new_job, run_of
@@ -45,14 +45,15 @@ CONCURRENCY = 3
 RATE = RateLimit(count=3, period=timedelta(seconds=10))
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 RETENTIONS = Retentions(
-    completed=Retention(age=timedelta(hours=1), count=3),
-    failed=Retention(age=timedelta(hours=2), count=100),
+    completed=Retention(age=timedelta(hours=1), count=100),
+    failed=Retention(age=timedelta(hours=2), count=3),
     cancelled=Retention(age=timedelta(0), count=2),
 )
 ENDS = {"complete": "completed", "fail": "failed", "stop": "cancelled"}
 PUTS_OFF = ("retry", "snooze")
 
 picks = st.integers(0, 10_000)
+workers, wants = st.sampled_from(["w1", "w2"]), st.sampled_from([1, 2, 9])
 some_picks = st.lists(picks, min_size=1, max_size=3, unique=True)
 delays = st.sampled_from(
     [timedelta(0), timedelta(0), timedelta(milliseconds=1), SECOND, 5 * SECOND, timedelta(hours=30)]
@@ -197,8 +198,22 @@ class Life(RuleBasedStateMachine):
 
     # What workers do.
 
-    @rule(worker=st.sampled_from(["w1", "w2"]), want=st.sampled_from([1, 2, 9]), again=st.booleans())
+    @rule(worker=workers, want=wants, again=st.booleans())
     def reserve(self, worker: str, want: int, again: bool) -> None:
+        reservation, call = self._take(worker, want)
+        if again and reservation.jobs:
+            assert self.run_again(call).jobs == reservation.jobs
+
+    @rule(worker=workers)
+    def reserve_up_to_the_limit(self, worker: str) -> None:
+        """And then as soon as the rate limit is said to allow it: not a moment sooner."""
+        self._take(worker, 9)
+        reservation, _ = self._take(worker, 9)
+        if reservation.found is Found.LIMIT and self.rate and reservation.ask_again:
+            self.clock.advance(reservation.ask_again - timedelta(milliseconds=1))
+            assert self._take(worker, 9)[0].jobs == []
+
+    def _take(self, worker: str, want: int) -> tuple[Reservation, Call[Reservation]]:
         self.numbers[worker] += 1
         call = reserve(
             QUEUE,
@@ -209,15 +224,14 @@ class Life(RuleBasedStateMachine):
             concurrency=self.concurrency,
             rate_limit=self.rate,
         )
-        reservation = self.run(call)
+        reservation: Reservation = self.run(call)
         jobs = reservation.jobs
         assert (reservation.found is Found.JOBS) == bool(jobs)
         assert "paused" not in self.before["meta"] or not jobs
         self._check_taken(jobs, want)
         self.hands += jobs
         self.starts += [self.clock.now] * len(jobs)
-        if again and jobs:
-            assert self.run_again(call).jobs == jobs
+        return reservation, call
 
     def _check_taken(self, jobs: list[LeasedJob], want: int) -> None:
         before, now = self.before, self.now
@@ -372,7 +386,7 @@ class Life(RuleBasedStateMachine):
     def let_the_workers_die(self, times: int, started: bool, overtaken: bool) -> None:
         """Each time with all that they can get."""
         for _ in range(times):
-            self.reserve(worker="w1", want=9, again=False)
+            self._take("w1", 9)
             holders = [job for job in self.hands if self._holds(job)]
             if started and holders:
                 self.run(extend(QUEUE, [run_of(job) for job in holders], lease=LEASE))
