@@ -220,7 +220,8 @@ def ids_of(worker: Worker) -> set[str]:
     return taken
 
 
-def test_a_second_signal_ends_it_at_once(service: Service, valkey: EmbeddedServer) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_it_at_once(service: Service, valkey: EmbeddedServer, number: signal.Signals) -> None:
     with service.stub() as stub:
         stub.Enqueue(welcome(), timeout=10)
         os.kill(valkey.pid, signal.SIGSTOP)  # a call that is under way, and stays so for a second
@@ -228,11 +229,11 @@ def test_a_second_signal_ends_it_at_once(service: Service, valkey: EmbeddedServe
             hanging = stub.Enqueue.future(welcome(), timeout=60)
             with pytest.raises(grpc.RpcError, match="INVALID_ARGUMENT"):
                 stub.Enqueue(EnqueueRequest(), timeout=10)  # sent after it on one connection, so that one is there
-            service.process.terminate()
+            service.process.send_signal(number)
             service.wait_for("stopping")
-            service.process.terminate()
+            service.process.send_signal(number)
 
-            assert service.exit_code() == -signal.SIGTERM
+            assert service.exit_code() == -number
             assert hanging.exception(SECONDS)
         finally:
             os.kill(valkey.pid, signal.SIGCONT)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cached_property
@@ -54,7 +55,8 @@ _PASSING = ("BUSY", "MISCONF", "NOREPLICAS", "READONLY", "UNKILLABLE")
 class _Driver:
     """What both flavours share: which text of a script to send, and what an error means."""
 
-    def __init__(self, clock: Clock | None) -> None:
+    def __init__(self, timeout: float, clock: Clock | None) -> None:
+        self._timeout = timeout
         self._clock = clock
         self._flagged = True  # until a server says that it does not know `#!lua`
 
@@ -78,14 +80,17 @@ class _Driver:
         self._flagged = False
         return True
 
+    def _waited_long(self, began: float) -> bool:
+        """As for a reply that did not come, so for a connection that was not to be had."""
+        return time.monotonic() - began > self._timeout / 2
+
 
 class Engine(_Driver):
     """For threads: safe to share between them, but not across a fork."""
 
     def __init__(self, store: Store, *, timeout: float = 5.0, clock: Clock | None = None) -> None:
-        super().__init__(clock)
+        super().__init__(timeout, clock)
         self._store = store
-        self._timeout = timeout
 
     @cached_property
     def _client(self) -> Client:
@@ -132,10 +137,13 @@ class Engine(_Driver):
         return self._client.execute_command(*self._by_text(call))
 
     def _guarded(self, send: Callable[[], Any]) -> Any:
+        began = time.monotonic()
         try:
             try:
                 return send()
             except redis.ConnectionError:
+                if self._waited_long(began):
+                    raise
                 return send()
         except _FAULTS as error:
             _refuse(error)
@@ -145,15 +153,18 @@ class AsyncEngine(_Driver):
     """For one event loop."""
 
     def __init__(self, store: Store, *, timeout: float = 5.0, clock: Clock | None = None) -> None:
-        super().__init__(clock)
+        super().__init__(timeout, clock)
         self._client = store.connect_async(timeout=timeout)
 
     async def run(self, call: Call[T]) -> T:
         """Raises what the transition refuses, BackendUnavailable or BackendFull."""
+        began = time.monotonic()
         try:
             try:
                 reply = await self._send(call)
             except redis.ConnectionError:
+                if self._waited_long(began):
+                    raise
                 reply = await self._send(call)
         except _FAULTS as error:
             _refuse(error)

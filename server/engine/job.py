@@ -84,7 +84,8 @@ class NewJob:
     """A job as it is handed in.
 
     `payload` is the exact text that the actor gets. Where it holds secrets, `masked` is the text that everybody else
-    gets to see, and `payload` is kept apart and erased when the job ends.
+    gets to see, and `payload` is kept apart and erased when the job ends. `terms` is what was asked for beside task and
+    payload, in the caller's words: with it two requests are the same even if the defaults that fill them up are not.
     """
 
     queue: str
@@ -92,6 +93,7 @@ class NewJob:
     task: str
     payload: bytes
     masked: bytes | None = None
+    terms: bytes | None = None
     priority: int = 0
     delay: timedelta = timedelta(0)
     run_at: datetime | None = None
@@ -266,7 +268,7 @@ def _refuse_labels(labels: Mapping[str, str]) -> None:
         raise InvalidValue("labels", f"must not be more than {MOST_LABELS}")
     for name, value in labels.items():
         if not 0 < len(name) <= LABEL_LIMIT or len(value) > LABEL_LIMIT:
-            raise InvalidValue(f"labels[{name!r}]", f"must not be longer than {LABEL_LIMIT} characters")
+            raise InvalidValue(f"labels[{name!r}]", f"must have 1 to {LABEL_LIMIT} characters, its value no more")
 
 
 def _refuse_long(name: str, key: str) -> None:

@@ -135,6 +135,8 @@ def body(job: NewJob) -> bytes:
 
 def fingerprint(job: NewJob, job_body: bytes) -> str:
     """What two requests must share to be the same request. Not the id: it is drawn anew when a request comes again."""
+    if job.terms is not None:
+        return _digest(job.task.encode(), job.terms, job.payload)
     start = (milliseconds(job.delay), epoch_ms(job.run_at) if job.run_at else 0)
     ends = (
         epoch_ms(job.expires_at) if job.expires_at else 0,

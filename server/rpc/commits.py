@@ -26,7 +26,8 @@ class Commits:
         commit = asyncio.ensure_future(self._engine.run(call))
         self._running.add(commit)
         commit.add_done_callback(self._ended)
-        return await asyncio.shield(commit)
+        await asyncio.wait([commit])  # whoever is cancelled here leaves it alone
+        return commit.result()
 
     def _ended(self, commit: asyncio.Task[Any]) -> None:
         self._running.discard(commit)

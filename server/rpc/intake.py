@@ -119,6 +119,7 @@ class Intake:
                 task=task.name,
                 payload=payload,
                 masked=_masked(task, payload),
+                terms=_terms(request),
                 priority=request.priority if request.HasField("priority") else usual.priority,
                 delay=faults.of(lambda: rules.delay(request), instead=usual.delay),
                 run_at=faults.moment(request, "run_at"),
@@ -138,6 +139,19 @@ class Intake:
 def _checked(task: Task[Any], payload: bytes) -> bytes:
     task.check(payload)
     return payload
+
+
+def _terms(request: EnqueueRequest) -> bytes:
+    """What it says itself, whatever the settings of today make of what it does not say."""
+    said = EnqueueRequest()
+    said.CopyFrom(request)
+    said.ClearField("queue")
+    said.ClearField("task")
+    said.ClearField("payload")
+    said.ClearField("payload_json")
+    said.ClearField("job_id")
+    said.ClearField("idempotency_key")
+    return said.SerializeToString(deterministic=True)
 
 
 def _masked(task: Task[Any], payload: bytes) -> bytes | None:

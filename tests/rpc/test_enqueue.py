@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 from cabrank.v1 import job_pb2, queue_pb2
-from cabrank.v1.queue_pb2 import EnqueueRequest, GetJobRequest
+from cabrank.v1.queue_pb2 import EnqueueRequest, EnqueueResponse, GetJobRequest
 from cabrank.v1.queue_pb2_grpc import QueueServiceStub
 from google.protobuf.struct_pb2 import Struct
 
+from server.engine.engine import AsyncEngine
 from server.engine.job import JobState
 from server.engine.steer import counts
+from server.settings import Settings
 from tests.engine.hands import Worker, completed
-from tests.rpc.conftest import Door
+from tests.rpc.conftest import Door, opened
 from tests.rpc.refusals import refused
 
 if TYPE_CHECKING:
@@ -276,3 +278,21 @@ async def test_one_key_a_thousand_times_from_16_connections_is_one_job(door: Doo
     assert sum(answer.created for answer in answers) == 1
     assert len({answer.job.id for answer in answers}) == 1
     assert worker.engine.run(counts("email"))[JobState.WAITING] == 1
+
+
+async def test_a_request_is_the_same_after_a_change_of_settings(redis_engine: AsyncEngine) -> None:
+    """Defaults fill a request up, but they are not what the caller said: a deploy makes no other request of it."""
+    request = EnqueueRequest(task=WELCOME, payload_json='{"user_id":"u1","course_id":"c1"}', idempotency_key="k")
+    before, after = (Settings.from_environment({"JOB_RETRY_DELAY": delay}) for delay in ("2000", "3000"))
+
+    first = await enqueued(redis_engine, before, request)
+    again = await enqueued(redis_engine, after, request)
+
+    assert (first.created, again.created) == (True, False)
+    assert again.job.id == first.job.id
+
+
+async def enqueued(engine: AsyncEngine, settings: Settings, request: EnqueueRequest) -> EnqueueResponse:
+    async with opened(engine, settings=settings) as door, grpc.aio.insecure_channel(door.address) as channel:
+        answer: EnqueueResponse = await QueueServiceStub(channel).Enqueue(request)
+    return answer
