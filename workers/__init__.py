@@ -16,6 +16,7 @@ from server.engine.errors import InvalidValue
 from server.settings import Settings, SettingsError
 from workers.actor import declare
 from workers.broker import Broker
+from workers.mail.errors import MailError
 from workers.services import ClosesServices, install
 
 _HANDLERS = ("workers.actors.email",)
@@ -34,6 +35,6 @@ try:
         broker.declare_queue(queue)
     for handler in broker.catalog.handlers.values():
         declare(broker, handler)
-except (SettingsError, CatalogError, InvalidValue) as error:
+except (SettingsError, CatalogError, InvalidValue, MailError) as error:
     print(f"cabrank: {error}", file=sys.stderr)
     raise SystemExit(2) from None

@@ -1,6 +1,7 @@
 """What the handlers of one worker process share: the mailer and the way to the platform.
 
-Made at first use, on the event loop that runs async handlers, so that nothing is open before the process has forked.
+Connections are made at first use, on the event loop that runs async handlers, so that nothing is open before the
+process has forked. What can be wrong without them, templates and addresses, is read before, and stops the start.
 """
 
 from __future__ import annotations
@@ -33,11 +34,14 @@ class Services:
     job's fault."""
 
     def __init__(self, settings: Settings) -> None:
+        """Raises MailError for a template that does not compile, and for a sender or a brand that no mail can carry."""
         self._settings = settings
+        self._templates = Templates(brand=_brand(settings), overrides=settings.template_dir)
+        self._sender = Mailbox.parse(settings.smtp.sender, field="SMTP_FROM")
 
     @cached_property
     def mailer(self) -> Mailer:
-        """Raises Snooze where no SMTP server is configured, FieldRefused for a sender that no mail can carry."""
+        """Raises Snooze where no SMTP server is configured."""
         smtp = self._settings.smtp
         if smtp.host is None:
             raise Snooze(reason="no SMTP server is configured: set SMTP_HOST")
@@ -49,11 +53,7 @@ class Services:
             password=smtp.password,
             answer_timeout=smtp.timeout,
         )
-        return Mailer(
-            templates=Templates(brand=_brand(self._settings), overrides=self._settings.template_dir),
-            sender=Mailbox.parse(smtp.sender, field="SMTP_FROM"),
-            pool=Pool(server, size=smtp.connections),
-        )
+        return Mailer(templates=self._templates, sender=self._sender, pool=Pool(server, size=smtp.connections))
 
     @cached_property
     def platform(self) -> Platform:
@@ -83,7 +83,7 @@ _installed: list[Services] = []
 
 
 def install(settings: Settings) -> Services:
-    """The services of this process from here on."""
+    """The services of this process from here on. Raises as `Services`."""
     _installed[:] = [Services(settings)]
     return services()
 
@@ -96,7 +96,7 @@ def services() -> Services:
 
 
 class ClosesServices(Middleware):
-    """Stands after AsyncIO, so that it comes before it when the worker has stopped: closing needs the loop."""
+    """Stands after EventLoop, so that it comes before it when the worker has stopped: closing needs the loop."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
