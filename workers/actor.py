@@ -7,6 +7,7 @@ actors work as well: the payload of their jobs is a call, `{"args": [1], "kwargs
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -70,6 +71,19 @@ def arguments_of(
     return tuple(call.args), call.kwargs
 
 
+def _no_coroutine(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Refuses what nobody would await: the job would count as completed, and nothing of it would have been done."""
+
+    def call(payload: Any, job: Context) -> Any:
+        result = function(payload, job)
+        if inspect.iscoroutine(result):
+            result.close()
+            raise TypeError("the handler returned a coroutine: whatever is wrapped around it must be async as well")
+        return result
+
+    return call
+
+
 def _about_to_run(actor: dramatiq.Actor[Any, Any]) -> Holding | None:
     """The holding that this thread has the actor called for; None where it is called like any function."""
     message: object = CurrentMessage.get_current_message()
@@ -80,7 +94,7 @@ def _about_to_run(actor: dramatiq.Actor[Any, Any]) -> Holding | None:
 
 def _runner(handler: Handler[Any]) -> Callable[[Holding, Context], None]:
     task = handler.task
-    run_body: Callable[[Holding, Callable[[], Any]], object] = on_loop if handler.is_async else in_thread
+    run_body, call = (on_loop, handler.run) if handler.is_async else (in_thread, _no_coroutine(handler.run))
 
     def runner(holding: Holding, context: Context) -> None:
         try:
@@ -90,7 +104,7 @@ def _runner(handler: Handler[Any]) -> Callable[[Holding, Context], None]:
             raise PermanentFailure(
                 f"the payload does not fit task {task.name} as this worker knows it: {error}"
             ) from None
-        holding.result = run_body(holding, lambda: handler.run(payload, context))
+        holding.result = run_body(holding, lambda: call(payload, context))
 
     runner.__name__ = runner.__qualname__ = task.name.replace(".", "_")
     return runner

@@ -40,14 +40,15 @@ def on_loop(holding: Holding, body: Callable[[], Coroutine[Any, Any, object]]) -
 
     Raises what it raises, or the interrupt. Returns only when the coroutine has ended: a job that is over is over.
     """
-    loop_thread = get_event_loop_thread()
-    if loop_thread is None:
-        raise RuntimeError("this process has no event loop")
-    loop = loop_thread.loop
+    loop = _loop()
     outcome: Future[object] = Future()
 
     def start() -> None:
-        task = loop.create_task(_contained(body))
+        try:
+            task = loop.create_task(body())
+        except Exception as error:
+            outcome.set_exception(error)
+            return
         task.add_done_callback(lambda task: _hand_over(task, outcome))
         holding.expose(lambda reason: loop.call_soon_threadsafe(task.cancel, reason.__name__))
 
@@ -63,12 +64,11 @@ def on_loop(holding: Holding, body: Callable[[], Coroutine[Any, Any, object]]) -
         holding.end()
 
 
-async def _contained(body: Callable[[], Coroutine[Any, Any, object]]) -> object:
-    try:
-        return await body()
-    except (SystemExit, KeyboardInterrupt) as error:
-        # It would end the loop, and every other coroutine with it.
-        raise RuntimeError(f"the actor asked the process to end: {type(error).__name__}") from error
+def _loop() -> asyncio.AbstractEventLoop:
+    thread = get_event_loop_thread()
+    if thread is None:
+        raise RuntimeError("this process has no event loop")
+    return thread.loop
 
 
 def _hand_over(task: asyncio.Task[object], outcome: Future[object]) -> None:

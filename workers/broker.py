@@ -15,7 +15,7 @@ from typing import Any
 
 import dramatiq
 from dramatiq.errors import ActorNotFound, ConnectionClosed, QueueJoinTimeout, QueueNotFound
-from dramatiq.middleware import AsyncIO, CurrentMessage, Middleware
+from dramatiq.middleware import CurrentMessage, Middleware
 
 from server.catalog import Catalog
 from server.engine import admit, steer
@@ -31,6 +31,7 @@ from workers.actor import adopt, arguments_of
 from workers.consumer import Consumer
 from workers.holding import Holding
 from workers.lifecycle import LastCall, Lifecycle
+from workers.loop import EventLoop
 from workers.message import JobProxy
 from workers.order import job_of
 from workers.shift import Shift
@@ -50,7 +51,7 @@ class Broker(dramatiq.Broker):
         self._store = Store.parse(settings.redis_url) if settings.redis_url else None
         self._engine: tuple[int, Engine] | None = None  # of the process with this pid
         self._lifecycle = Lifecycle(configured=self._store is not None, open_shift=self._open_shift)
-        ours = [self._lifecycle, CurrentMessage(), AsyncIO(), *middleware, LastCall(self._lifecycle)]
+        ours = [self._lifecycle, CurrentMessage(), EventLoop(), *middleware, LastCall(self._lifecycle)]
         super().__init__(middleware=ours)
         # The base class starts with an empty table of its own.
         self.queues = dict.fromkeys(self.queues)

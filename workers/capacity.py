@@ -36,7 +36,7 @@ class Capacity:
             return places
 
     def give_back(self, places: int) -> None:
-        """Places that turned out not to be needed, or are not any more."""
+        """Places that turned out not to be needed, or are not any more. Below 0: more are needed than were taken."""
         if places:
             with self._changed:
                 self._taken -= places

@@ -104,17 +104,24 @@ class Consumer(dramatiq.Consumer):
         if places == 0:
             return
         try:
-            reservation = self._reserve(places)
-            self._receive(reservation.jobs)
+            reservation = self._fill(places)
         except BackendFault as error:
             self._sit_out(error)
             return
-        finally:
-            self._shift.capacity.give_back(places - len(self._ready))
         if self._shift.draining.is_set():
             self.close()
         elif not reservation.jobs:
             self._wait(reservation)
+
+    def _fill(self, places: int) -> Reservation:
+        """Whatever happens, only what is ready then keeps its place."""
+        try:
+            reservation = self._reserve(places)
+            self._receive(reservation.jobs)
+            return reservation
+        finally:
+            # Fewer than none when an answer that was lost is had after all: it may hold more jobs than were asked for.
+            self._shift.capacity.give_back(places - len(self._ready))
 
     def _reserve(self, places: int) -> Reservation:
         number = self._shift.reservations[self._queue] + 1

@@ -121,13 +121,20 @@ def _last_words(error: BaseException, failures: int) -> str:
 
 
 def _described(error: BaseException, job: LeasedJob) -> JobError:
-    trace = veiled("".join(traceback.format_exception(error)), job)
     return JobError(
         type=type(error).__name__,
         message=_message(_words(error) or type(error).__name__, job),
         # The end says where it broke.
-        stack_trace=trace[-_TRACE_LIMIT:],
+        stack_trace=veiled(_trace(error), job)[-_TRACE_LIMIT:],
     )
+
+
+def _trace(error: BaseException) -> str:
+    """As Python prints it; what cannot be printed is left out."""
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception:
+        return ""
 
 
 def _words(error: BaseException) -> str:

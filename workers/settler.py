@@ -103,7 +103,7 @@ class Settler:
         while not self._ending.is_set():
             batch = self._gather()
             # Notes first: they are written under the lease that the settlement ends.
-            for note in (item for item in batch if isinstance(item, Note)):
+            for note in _worth_telling([item for item in batch if isinstance(item, Note)]):
                 self._tell_note(note)
             for (queue, kind), group in _grouped(item for item in batch if isinstance(item, _Settled)).items():
                 self._tell_group(queue, kind, group)
@@ -168,6 +168,12 @@ class Settler:
                     log.warning("results wait for the storage", reason=str(error))
                 self._ending.wait(pause * (1 + random.random()) / 2)
                 pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def _worth_telling(notes: Sequence[Note]) -> list[Note]:
+    """Of how far a job is, only the newest note tells."""
+    newest = {note.lease: note for note in notes if note.progress is not None}
+    return [note for note in notes if note.progress is None or newest[note.lease] is note]
 
 
 def _grouped(items: Iterable[_Settled]) -> dict[tuple[str, type], list[_Settled]]:

@@ -148,7 +148,7 @@ def _log_settlement(holding: Holding, settlement: Settlement, taken: bool) -> No
             fields |= {"error": f"{error.type}: {error.message}"}
         case Snooze(reason=reason):
             fields |= {"reason": reason.message}
-    if isinstance(settlement, Retry | Snooze) and not stopped:
+    if isinstance(settlement, _PUT_OFF) and settlement.delay and not stopped:
         fields["again_in_ms"] = round(settlement.delay.total_seconds() * 1000)
     if not taken:
         level, word = "warning", f"{word} in vain: the lease was lost"

@@ -26,7 +26,6 @@ from workers.broker import Broker
 from workers.shift import Shift
 
 QUEUE = "probe"
-_IDLE_MS = 100  # how long Dramatiq's threads wait for work: so soon they see that they shall stop
 
 
 class Probe(Payload, frozen=True):
@@ -47,13 +46,17 @@ def settings(url: str | None, *, queues: Mapping[str, str] | None = None, **fiel
 
 
 class Duty:
-    """`start` takes it up; `with` ends it, and the broker with it."""
+    """`start` takes it up; `with` ends it, and the broker with it.
+
+    `idle_ms`: how long Dramatiq's threads wait for work. So soon they see that they shall stop.
+    """
 
     def __init__(
         self,
         server: EmbeddedServer,
         *handlers: Handler[Any],
         threads: int = 8,
+        idle_ms: int = 25,
         queues: Mapping[str, str] | None = None,
         **fields: Any,
     ) -> None:
@@ -70,6 +73,7 @@ class Duty:
         # A way past the broker, to see what it did.
         self.engine = Engine(Store.parse(server.url))
         self._threads = threads
+        self._idle_ms = idle_ms
         self.worker: dramatiq.Worker | None = None
 
     @property
@@ -87,7 +91,7 @@ class Duty:
         return sum(thread.is_alive() for thread in self.worker.workers)
 
     def start(self) -> Self:
-        self.worker = dramatiq.Worker(self.broker, worker_timeout=_IDLE_MS, worker_threads=self._threads)
+        self.worker = dramatiq.Worker(self.broker, worker_timeout=self._idle_ms, worker_threads=self._threads)
         self.worker.start()
         self._loop = get_event_loop_thread()
         return self

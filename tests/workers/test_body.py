@@ -9,27 +9,29 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from dramatiq.asyncio import EventLoopThread, set_event_loop_thread
+from dramatiq.asyncio import set_event_loop_thread
 from dramatiq.middleware import TimeLimitExceeded
 
 from tests.workers.duty import shorter_turns, until
 from tests.workers.hands import begun, leased
 from workers.body import in_thread, on_loop
 from workers.holding import Holding, JobCancelled, LeaseGone, Reason, Stage
+from workers.loop import LastingLoop
 
 where: contextvars.ContextVar[str] = contextvars.ContextVar("where", default="nowhere")
 
 
 @pytest.fixture
-def loop() -> Iterator[EventLoopThread]:
-    thread = EventLoopThread(logging.getLogger("loop"))
+def loop() -> Iterator[LastingLoop]:
+    thread = LastingLoop(logging.getLogger("loop"))
     thread.start(timeout=10)
     set_event_loop_thread(thread)
     yield thread
-    thread.stop()  # type: ignore[no-untyped-call]
+    thread.stop()
     set_event_loop_thread(None)
 
 
@@ -59,7 +61,7 @@ def interrupted(holding: Holding, reason: Reason) -> threading.Thread:
 Run = Callable[[Holding, Callable[[], Any]], object]
 
 
-def test_a_body_returns_or_raises_what_it_likes(loop: EventLoopThread) -> None:
+def test_a_body_returns_or_raises_what_it_likes(loop: LastingLoop) -> None:
     async def add() -> int:
         return 1 + 2
 
@@ -75,7 +77,7 @@ def test_a_body_returns_or_raises_what_it_likes(loop: EventLoopThread) -> None:
 
 @pytest.mark.parametrize(("run", "body"), [(in_thread, for_ever), (on_loop, asleep)], ids=["thread", "loop"])
 @pytest.mark.parametrize("reason", [JobCancelled, LeaseGone, TimeLimitExceeded])
-def test_a_body_is_interrupted(loop: EventLoopThread, run: Run, body: Callable[[], Any], reason: Reason) -> None:
+def test_a_body_is_interrupted(loop: LastingLoop, run: Run, body: Callable[[], Any], reason: Reason) -> None:
     holding = begun()
     strike = interrupted(holding, reason)
 
@@ -88,7 +90,7 @@ def test_a_body_is_interrupted(loop: EventLoopThread, run: Run, body: Callable[[
 
 @pytest.mark.parametrize(("run", "body"), [(in_thread, for_ever), (on_loop, asleep)], ids=["thread", "loop"])
 def test_an_interrupt_that_was_due_before_hits_the_body_at_once(
-    loop: EventLoopThread, run: Run, body: Callable[[], Any]
+    loop: LastingLoop, run: Run, body: Callable[[], Any]
 ) -> None:
     holding = begun()
     holding.interrupt(LeaseGone)
@@ -106,7 +108,7 @@ def test_an_interrupt_after_the_body_hits_nobody() -> None:
     assert holding.reason is None
 
 
-def test_a_coroutine_that_is_interrupted_tidies_up_before_its_job_is_over(loop: EventLoopThread) -> None:
+def test_a_coroutine_that_is_interrupted_tidies_up_before_its_job_is_over(loop: LastingLoop) -> None:
     tidied: list[str] = []
 
     async def careful() -> None:
@@ -125,7 +127,7 @@ def test_a_coroutine_that_is_interrupted_tidies_up_before_its_job_is_over(loop: 
     assert tidied == ["all"]
 
 
-def test_a_coroutine_may_refuse_to_be_interrupted(loop: EventLoopThread) -> None:
+def test_a_coroutine_may_refuse_to_be_interrupted(loop: LastingLoop) -> None:
     async def stubborn() -> str:
         try:
             await asyncio.Event().wait()
@@ -141,22 +143,41 @@ def test_a_coroutine_may_refuse_to_be_interrupted(loop: EventLoopThread) -> None
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
-def test_a_coroutine_that_asks_to_exit_ends_alone(loop: EventLoopThread, error: type[BaseException]) -> None:
-    """In the event loop it would end the loop, and every other job on it would hang for ever."""
+def test_a_coroutine_that_asks_to_exit_ends_alone(loop: LastingLoop, error: type[BaseException]) -> None:
+    """Dramatiq's own event loop would end with it, and every other job on it would hang for ever."""
+    going_on = threading.Event()
 
     async def leave() -> None:
+        going_on.wait(10)
         raise error
 
     async def stay() -> str:
+        going_on.set()
+        await asyncio.sleep(0.01)
         return "here"
 
-    with pytest.raises(RuntimeError, match=error.__name__):
+    stayed: list[object] = []
+    staying = threading.Thread(target=lambda: stayed.append(on_loop(begun(), stay)))
+    staying.start()
+    assert going_on.wait(10)
+    with pytest.raises(error):
         on_loop(begun(), leave)
+    staying.join(10)
 
+    assert stayed == ["here"]
     assert on_loop(begun(), stay) == "here"
 
 
-def test_a_coroutine_that_was_cancelled_by_somebody_else_says_so(loop: EventLoopThread) -> None:
+def test_a_coroutine_cannot_stop_the_loop_of_all(loop: LastingLoop) -> None:
+    async def stop_it() -> str:
+        asyncio.get_running_loop().stop()
+        await asyncio.sleep(0.001)
+        return "still here"
+
+    assert on_loop(begun(), stop_it) == "still here"
+
+
+def test_a_coroutine_that_was_cancelled_by_somebody_else_says_so(loop: LastingLoop) -> None:
     async def give_up() -> None:
         raise asyncio.CancelledError
 
@@ -164,7 +185,7 @@ def test_a_coroutine_that_was_cancelled_by_somebody_else_says_so(loop: EventLoop
         on_loop(begun(), give_up)
 
 
-def test_a_coroutine_runs_in_the_context_of_its_job(loop: EventLoopThread) -> None:
+def test_a_coroutine_runs_in_the_context_of_its_job(loop: LastingLoop) -> None:
     """Dramatiq's current message and the fields of log lines are kept there."""
 
     async def look() -> str:
@@ -173,6 +194,41 @@ def test_a_coroutine_runs_in_the_context_of_its_job(loop: EventLoopThread) -> No
     where.set("here")
 
     assert on_loop(begun(), look) == "here"
+
+
+def test_what_is_no_coroutine_after_all_is_a_failure(loop: LastingLoop) -> None:
+    nothing: Any = lambda: None  # noqa: E731
+
+    with pytest.raises(TypeError):
+        on_loop(begun(), nothing)
+
+
+def test_a_loop_that_ends_lets_coroutines_tidy_up_though_not_for_long(loop: LastingLoop) -> None:
+    tidied = threading.Event()
+    inside = threading.Semaphore(0)
+
+    async def careful() -> None:
+        inside.release()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            tidied.set()
+
+    async def stubborn() -> None:
+        inside.release()
+        while True:
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+    for body in (careful, stubborn):
+        asyncio.run_coroutine_threadsafe(body(), loop.loop)
+        assert inside.acquire(timeout=10)
+
+    loop.stop()
+    loop.stop()
+
+    assert tidied.is_set()
+    assert loop.loop.is_closed()
 
 
 def test_without_an_event_loop_no_coroutine_runs() -> None:

@@ -91,6 +91,23 @@ def test_an_async_handler_is_awaited(on_duty: OnDuty) -> None:
     assert duty.when(duty.enqueue(LOOK, Probe(n=1))).result == b"2"
 
 
+def test_a_coroutine_that_nobody_would_await_is_a_failure(on_duty: OnDuty) -> None:
+    """A decorator hid that the handler is async. The job must not count as completed: nothing of it was done."""
+
+    async def run(_: Probe, _job: JobContext) -> None: ...
+
+    @handler(LOOK)
+    def hidden(payload: Probe, job: JobContext) -> Any:
+        return run(payload, job)
+
+    duty = on_duty(hidden)
+
+    job = duty.when(duty.enqueue(LOOK, max_attempts=1))
+
+    assert job.failure is not None
+    assert "returned a coroutine" in job.failure.message
+
+
 def test_async_handlers_run_side_by_side(on_duty: OnDuty) -> None:
     """Each waits for all others: they could not end one after the other."""
     everybody = asyncio.Barrier(8)
@@ -168,7 +185,7 @@ def test_notes_written_right_before_the_end_are_kept(on_duty: OnDuty) -> None:
 
 def test_a_job_starts_at_once_when_it_comes_to_an_idle_worker(on_duty: OnDuty) -> None:
     """It is woken: looking once a second would take half a second on average."""
-    duty = on_duty(nothing())
+    duty = on_duty(nothing(), idle_ms=1000)
     duty.when(duty.enqueue(LOOK))
 
     begun = time.monotonic()
@@ -573,7 +590,7 @@ def test_a_paused_queue_starts_nothing_until_it_is_resumed(on_duty: OnDuty) -> N
 def test_a_backlog_in_one_queue_does_not_hold_up_another(on_duty: OnDuty) -> None:
     there = probe("there.look", queue="there")
     duty = on_duty(nothing(), nothing(there), threads=2)
-    duty.enqueue_all([new_job(LOOK) for _ in range(10_000)])
+    duty.enqueue_all([new_job(LOOK) for _ in range(5000)])
 
     duty.when(duty.enqueue(there), queue="there")
 
@@ -588,9 +605,9 @@ def test_every_job_of_a_large_backlog_runs_once(on_duty: OnDuty) -> None:
         runs.append(job.id)
 
     workers = [on_duty(note, threads=4) for _ in range(2)]
-    jobs = workers[0].enqueue_all([new_job(LOOK) for _ in range(5000)])
+    jobs = workers[0].enqueue_all([new_job(LOOK) for _ in range(3000)])
 
-    workers[0].all_in(COMPLETED, 5000)
+    workers[0].all_in(COMPLETED, 3000)
 
     assert sorted(runs) == sorted(jobs)
     for duty in workers:

@@ -229,6 +229,41 @@ def test_a_reservation_whose_answer_was_lost_is_asked_for_again(desk: Desk) -> N
     assert found == set(jobs)
 
 
+def test_an_answer_that_is_had_late_may_hold_more_jobs_than_were_asked_for(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All places are asked for, the answer is lost, and then one place to see whether Redis is back."""
+    jobs = desk.duty.enqueue_all([new_job(LOOK) for _ in range(THREADS)])
+    reserve = desk.consumer._reserve
+
+    def lost(places: int) -> Any:
+        reserve(places)
+        desk.shift.reservations[QUEUE] -= 1
+        raise BackendUnavailable
+
+    with monkeypatch.context() as outage:
+        outage.setattr(desk.consumer, "_reserve", lost)
+        assert next(desk.consumer) is None
+    desk.consumer._away = True
+
+    messages = [desk.take() for _ in jobs]
+
+    assert desk.shift.capacity.taken == THREADS
+    for message in messages:
+        desk.run(message)
+    assert desk.shift.capacity.taken == 0
+
+
+def test_no_place_is_kept_while_redis_is_waited_for(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk.consumer, "_reserve", fail_with(BackendUnavailable()))
+    meanwhile: list[int] = []
+    monkeypatch.setattr(desk.shift.draining, "wait", lambda _: meanwhile.append(desk.shift.capacity.taken))
+
+    next(desk.consumer)
+
+    assert meanwhile == [0]
+
+
 def test_a_consumer_without_redis_leaves_the_places_to_others(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each queue may be on a node of its own: one place is enough to see whether this one's is back."""
     asked: list[int] = []

@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 from aiosmtpd.smtp import Envelope, Session
-from dramatiq.middleware import AsyncIO
 
 from server import logs
 from server.catalog import email as tasks
@@ -32,6 +31,7 @@ from tests.engine.hands import keys_that_hold
 from tests.mail.sink import HANG_UP, Sink, until
 from tests.workers.duty import Duty
 from workers.actors import email as actors
+from workers.loop import EventLoop
 from workers.mail.message import message_id_for
 from workers.services import ClosesServices, install
 
@@ -84,7 +84,7 @@ class Office:
     def __init__(self, duty: Duty) -> None:
         self.duty = duty
         self._services = install(duty.broker.settings)
-        duty.broker.add_middleware(ClosesServices(self._services), after=AsyncIO)
+        duty.broker.add_middleware(ClosesServices(self._services), after=EventLoop)
 
     def order(self, payload: Any, **fields: Any) -> str:
         task = next(handler.task for handler in HANDLERS if handler.task.payload is type(payload))

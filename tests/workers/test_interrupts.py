@@ -68,7 +68,7 @@ def hammer(duty: Duty) -> Iterator[list[int]]:
 @pytest.mark.parametrize("brief_job", [brief, brief_async], ids=["sync", "async"])
 def test_every_job_ends_and_every_thread_lives(on_duty: OnDuty, brief_job: Handler[Probe]) -> None:
     duty = on_duty(brief_job, threads=THREADS)
-    jobs = [new_job(brief_job.task, max_attempts=1) for _ in range(2000)]
+    jobs = [new_job(brief_job.task, max_attempts=1) for _ in range(1000)]
 
     with hammer(duty) as strikes:
         duty.enqueue_all(jobs)

@@ -232,6 +232,23 @@ def test_half_a_character_stops_nothing(bench: Bench) -> None:
     assert job.state is JobState.DELAYED
 
 
+def test_of_how_far_a_job_is_only_the_newest_is_told(bench: Bench) -> None:
+    """An actor that tells it all the time shall not hold up the ends of other jobs."""
+    (holding,) = bench.begun(1)
+    for percent in range(100):
+        bench.settler.note(Note(lease=holding.job.lease, progress=(percent, "")))
+    bench.settler.note(Note(lease=holding.job.lease, line="a line"))
+
+    bench.settler.start()
+    bench.settler.settle(holding, completion(holding))
+
+    assert bench.settler.drain(seconds=20)
+    assert bench.line.calls.count("note") <= 4
+    job = bench.line.run(admit.get(QUEUE, holding.job.request.id))
+    assert job.progress is not None
+    assert (job.progress.percent, len(job.logs)) == (99, 1)
+
+
 def test_notes_do_not_pile_up_while_redis_is_away(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workers.settler._MOST_WAITING", 100)
     (holding,) = bench.begun(1)
