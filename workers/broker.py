@@ -38,6 +38,7 @@ from workers.shift import Shift
 
 _LIVE = (JobState.WAITING, JobState.DELAYED, JobState.ACTIVE)
 _LOOK_EVERY_SECONDS = 0.05
+_OTHER_CONNECTIONS = 24
 
 
 class Broker(dramatiq.Broker):
@@ -62,7 +63,8 @@ class Broker(dramatiq.Broker):
         if self._engine is None or self._engine[0] != os.getpid():
             if self._store is None:
                 raise RuntimeError("no Redis is configured: set REDIS_URL or REDIS_HOST")
-            self._engine = (os.getpid(), Engine(self._store))
+            # A connection for every consumer, which waits on it, and some for the threads that settle and look after.
+            self._engine = (os.getpid(), Engine(self._store, connections=len(self.queues) + _OTHER_CONNECTIONS))
         return self._engine[1]
 
     def declare_actor(self, actor: dramatiq.Actor[Any, Any]) -> None:

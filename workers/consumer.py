@@ -17,8 +17,8 @@ from dramatiq.broker import MessageProxy
 
 from server.engine import work
 from server.engine.errors import BackendFault
-from server.engine.job import LeasedJob
-from server.engine.work import RateLimit, Release, Reservation
+from server.engine.job import Failure, FailureReason, JobError, Lease, LeasedJob
+from server.engine.work import FinalFailure, RateLimit, Release, Reservation, Run
 from workers.holding import Holding
 from workers.message import JobProxy
 from workers.outcome import settle
@@ -118,6 +118,7 @@ class Consumer(dramatiq.Consumer):
         try:
             reservation = self._reserve(places)
             self._receive(reservation.jobs)
+            self._bury(reservation.unreadable)
             return reservation
         finally:
             # Fewer than none when an answer that was lost is had after all: it may hold more jobs than were asked for.
@@ -155,6 +156,26 @@ class Consumer(dramatiq.Consumer):
                 self._release_stranger(holding)
             else:
                 self._ready.append(message)
+
+    def _bury(self, leases: Sequence[Lease]) -> None:
+        """Jobs without a record: they end here, or they would come first for ever. Raises BackendFault."""
+        if not leases:
+            return
+        log.error("records unreadable", queue=self._queue, jobs=[lease.job_id for lease in leases])
+        words = "its record in Redis cannot be read"
+        self._shift.engine.run(
+            work.fail(
+                self._queue,
+                [
+                    FinalFailure(
+                        run=Run(lease=lease, started_after=None),
+                        failure=Failure(reason=FailureReason.PERMANENT, message=words),
+                        error=JobError(type="UnreadableRecord", message=words),
+                    )
+                    for lease in leases
+                ],
+            )
+        )
 
     def _refuse(self, holding: Holding, error: Exception) -> None:
         """The job ends without having been started."""

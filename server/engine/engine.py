@@ -88,14 +88,18 @@ class _Driver:
 class Engine(_Driver):
     """For threads: safe to share between them, but not across a fork."""
 
-    def __init__(self, store: Store, *, timeout: float = 5.0, clock: Clock | None = None) -> None:
+    def __init__(
+        self, store: Store, *, timeout: float = 5.0, connections: int = 32, clock: Clock | None = None
+    ) -> None:
+        """`connections`: as many as threads that call at once; `wait_for_work` has one while it blocks."""
         super().__init__(timeout, clock)
         self._store = store
+        self._connections = connections
 
     @cached_property
     def _client(self) -> Client:
         # Not made before it is needed: that of a cluster connects at once, and Redis may still be away.
-        return self._store.connect(timeout=self._timeout)
+        return self._store.connect(timeout=self._timeout, connections=self._connections)
 
     def run(self, call: Call[T]) -> T:
         """Raises what the transition refuses, BackendUnavailable or BackendFull."""

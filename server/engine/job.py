@@ -91,9 +91,9 @@ class NewJob:
     queue: str
     id: str
     task: str
-    payload: bytes
+    payload: bytes = field(repr=False)
     masked: bytes | None = None
-    terms: bytes | None = None
+    terms: bytes | None = field(default=None, repr=False)
     priority: int = 0
     delay: timedelta = timedelta(0)
     run_at: datetime | None = None
@@ -189,7 +189,7 @@ class LeasedJob:
     """A job in the hands of a worker. `payload` is the exact text, secrets included."""
 
     request: Request
-    payload: bytes
+    payload: bytes = field(repr=False)
     lease: Lease
     attempt: int  # from 1
     spent: Spent

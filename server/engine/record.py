@@ -169,8 +169,20 @@ def json_text(text: str) -> bytes:
     return _encode(_sound(text))
 
 
-def read_leased(queue: str, fields: Sequence[bytes]) -> LeasedJob:
-    """What reserve hands out for one job."""
+def read_all_leased(queue: str, leased: Sequence[Sequence[bytes]]) -> tuple[list[LeasedJob], list[Lease]]:
+    """What reserve hands out; and the leases on jobs whose records nobody can read any more."""
+    jobs, unreadable = [], []
+    for fields in leased:
+        try:
+            jobs.append(_read_leased(queue, fields))
+        except (ValueError, msgspec.MsgspecError):
+            job_id, _, _, lease, _ = fields
+            token, _, _ = lease.decode().partition(" ")
+            unreadable.append(Lease(queue=queue, job_id=job_id.decode(), token=token))
+    return jobs, unreadable
+
+
+def _read_leased(queue: str, fields: Sequence[bytes]) -> LeasedJob:
     job_id, record, secret, lease, spent = fields
     token, attempt, _, _, reserved, _ = lease.decode().split(" ", 5)
     request = read_request(queue, job_id.decode(), record)

@@ -49,6 +49,7 @@ class Reservation:
 
     found: Found
     jobs: list[LeasedJob]
+    unreadable: list[Lease]  # somebody wrote over their records: there is nothing to run
     ask_again: timedelta | None  # worth asking again then, without being woken before; None: nobody knows
 
 
@@ -124,11 +125,10 @@ def reserve(
 
     def read(reply: list[Any]) -> Reservation:
         fields = reply[3:]
-        jobs = [
-            record.read_leased(queue, fields[at : at + _FIELDS_A_JOB]) for at in range(0, len(fields), _FIELDS_A_JOB)
-        ]
+        leased = [fields[at : at + _FIELDS_A_JOB] for at in range(0, len(fields), _FIELDS_A_JOB)]
+        jobs, unreadable = record.read_all_leased(queue, leased)
         ask_again = timedelta(milliseconds=reply[2]) if reply[2] else None
-        return Reservation(found=Found(reply[0]), jobs=jobs, ask_again=ask_again)
+        return Reservation(found=Found(reply[0]), jobs=jobs, unreadable=unreadable, ask_again=ask_again)
 
     return call("reserve", queue, arguments, read)
 

@@ -15,6 +15,7 @@ from server.catalog import JobContext, PermanentFailure, handler
 from server.engine import work
 from server.engine.errors import BackendUnavailable
 from server.engine.job import FailureReason, JobState
+from tests.conftest import raw_client
 from tests.workers.conftest import OnDuty
 from tests.workers.desk import THREADS, Desk
 from tests.workers.duty import QUEUE, Probe, new_job, probe
@@ -308,3 +309,18 @@ def test_the_loss_of_a_lease_is_logged_as_such(desk: Desk) -> None:
 
     assert [line["event"] for line in lines] == ["probe job lost: its lease ran out while it was running"]
     assert len(desk.shift.holdings) == 0
+
+
+@pytest.mark.parametrize("damage", [b"nonsense", b"%s nonsense\n\x00{}"], ids=["all of it", "what Python reads of it"])
+def test_a_record_that_was_written_over_does_not_hold_up_the_queue(desk: Desk, damage: bytes) -> None:
+    """It is the first in the line, and would be so for ever: its job fails, and the next one is handed out."""
+    broken, whole = desk.duty.enqueue(LOOK), desk.duty.enqueue(LOOK)
+    with raw_client(desk.duty.server) as raw:
+        records = f"cabrank:{{{QUEUE}}}:jobs"
+        head, _, _ = bytes(raw.hget(records, broken) or b"").partition(b"\n")
+        raw.hset(records, broken, damage.replace(b"%s nonsense", head))
+
+    message = desk.take()
+
+    assert message.message_id == whole
+    assert desk.duty.counts() == {ACTIVE: 1, FAILED: 1}
