@@ -8,10 +8,23 @@ import redis
 
 from server.engine.admit import cancel
 from server.engine.engine import Engine
-from server.engine.job import AttemptOutcome, JobState
+from server.engine.job import AttemptOutcome, JobState, Unique
 from server.engine.work import Completion, complete
 from tests.conftest import Clock
-from tests.engine.hands import QUEUE, RAN_FOR, Worker, completed, look, new_job, put, retried, run_of, state, woken
+from tests.engine.hands import (
+    QUEUE,
+    RAN_FOR,
+    Worker,
+    completed,
+    contents,
+    look,
+    new_job,
+    put,
+    retried,
+    run_of,
+    state,
+    woken,
+)
 
 
 def test_a_completed_job_has_its_end_its_attempt_and_its_result(engine: Engine, clock: Clock, worker: Worker) -> None:
@@ -27,6 +40,16 @@ def test_a_completed_job_has_its_end_its_attempt_and_its_result(engine: Engine, 
     (attempt,) = found.attempts
     assert (attempt.number, attempt.worker, attempt.outcome) == (1, "w1", AttemptOutcome.COMPLETED)
     assert (attempt.started_at, attempt.ended_at, attempt.error) == (reserved_at + RAN_FOR, clock.now, None)
+
+
+def test_a_completed_job_lets_go_of_its_unique_key_and_its_expiry(
+    engine: Engine, clock: Clock, worker: Worker, raw: redis.Redis
+) -> None:
+    put(engine, new_job(unique=Unique(key="course-5"), expires_at=clock.now + timedelta(hours=1)))
+
+    engine.run(completed(worker.take_one()))
+
+    assert {key.rpartition(":")[2] for key in contents(raw)}.isdisjoint({"claims", "expiring"})
 
 
 def test_a_result_is_optional(engine: Engine, worker: Worker) -> None:

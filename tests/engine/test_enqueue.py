@@ -407,14 +407,14 @@ def test_a_replacement_within_a_batch_leaves_one_job(engine: Engine, clock: Cloc
     assert engine.run(counts(QUEUE))[JobState.WAITING] == 0
 
 
-def test_replaced_secrets_are_the_new_ones(engine: Engine, worker: Worker, raw: redis.Redis) -> None:
+@pytest.mark.parametrize("masked", [b'"***"', None])
+def test_secrets_are_replaced_as_well(engine: Engine, worker: Worker, raw: redis.Redis, masked: bytes | None) -> None:
     put(engine, alone("a", OnConflict.REPLACE, payload=b'"old"', masked=b'"***"'))
 
-    put(engine, alone("b", OnConflict.REPLACE, payload=b'"new"', masked=b'"***"'))
+    put(engine, alone("b", OnConflict.REPLACE, payload=b'"new"', masked=masked))
 
     assert worker.take_one().payload == b'"new"'
-    put(engine, alone("c", OnConflict.RETURN))
-    assert raw.hgetall(f"cabrank:{{{QUEUE}}}:secrets") == {b"a": b'"new"'}
+    assert raw.hgetall(f"cabrank:{{{QUEUE}}}:secrets") == ({b"a": b'"new"'} if masked else {})
 
 
 def test_a_unique_key_is_free_when_its_job_has_ended(engine: Engine, clock: Clock, worker: Worker) -> None:

@@ -39,7 +39,7 @@ from tests.engine.hands import LEASE, QUEUE, SETTLEMENTS, new_job, run_of
 from tests.engine.snapshot import ENDED, LIVE, Snapshot
 
 T = TypeVar("T")
-EXAMPLES = int(os.environ.get("CABRANK_TEST_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("CABRANK_TEST_EXAMPLES", "100"))
 # Each life has the one or the other: together, the tighter one would hide the other.
 CONCURRENCY = 3
 RATE = RateLimit(count=3, period=timedelta(seconds=10))
