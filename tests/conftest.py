@@ -10,10 +10,17 @@ from pathlib import Path
 import pytest
 import redis
 import structlog
+from hypothesis import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from server.dev.valkey import EmbeddedServer
 from server.engine.engine import Engine
 from server.engine.store import Store
+
+# How long one example takes on a busy machine says nothing.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 SERVERS = ("valkey", "valkey-cluster", "redis", "redis-cluster")
 
@@ -63,12 +70,12 @@ class Servers:
 
 
 def raw_client(server: EmbeddedServer) -> redis.Redis:
-    """For what the engine does not do: looking into its keys, and breaking things."""
-    store = Store.parse(server.url)
+    """For what the engine does not do: looking into its keys, and breaking things. It never tries twice."""
+    store, once = Store.parse(server.url), Retry(NoBackoff(), 0)
     if store.path:
-        return redis.Redis(unix_socket_path=store.path)
+        return redis.Redis(unix_socket_path=store.path, retry=once)
     ((host, port),) = store.hosts
-    return redis.Redis(host=host, port=port)
+    return redis.Redis(host=host, port=port, retry=once)
 
 
 @pytest.fixture(autouse=True)

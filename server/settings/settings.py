@@ -59,7 +59,7 @@ class Settings:
         "CABRANK_DURABILITY",
         text.choice("memory", "fsync", "replica"),
         "memory",
-        "an enqueue is acknowledged when Redis took it, when it is on disk, or also on a replica",
+        "an enqueue is acknowledged when Redis took it (memory), when it is on disk (fsync), or also on a replica (replica)",
     )
     jobs: JobSettings = group(JobSettings)
     lease: timedelta = declared(
@@ -90,7 +90,7 @@ class Settings:
         "LOG_LEVEL", text.choice("debug", "info", "warning", "error", "critical"), "info", "the least that is logged"
     )
     log_format: Literal["json", "console"] = declared(
-        "LOG_FORMAT", text.choice("json", "console"), "json", "one JSON object per line, or text for people"
+        "LOG_FORMAT", text.choice("json", "console"), "json", "json: one object per line; console: text for people"
     )
     data_dir: Path = declared("CABRANK_DATA_DIR", Path, ".cabrank", "where `make run` keeps everything")
     stack: StackSettings = group(StackSettings)

@@ -30,7 +30,7 @@ from server.engine.job import JobState
 from server.engine.script import Script, Source
 from server.engine.steer import Counts, counts, resume
 from server.engine.store import Store
-from tests.conftest import raw_client
+from tests.conftest import Servers, raw_client
 from tests.engine.hands import QUEUE, look, new_job, put
 
 Run = Callable[[Call[Any]], Any]
@@ -88,12 +88,16 @@ def driver(store: Store, flavour: str) -> Iterator[Driver]:
     driver.close()
 
 
-@pytest.fixture(params=["single", "cluster"])
-def own_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EmbeddedServer]:
-    """A server that the test may stop and freeze."""
-    cluster = request.param == "cluster"
-    with EmbeddedServer.start(tmp_path, cluster=cluster, appendonly=False) as server:
-        yield server
+@pytest.fixture(params=["valkey", "valkey-cluster"])
+def own_server(request: pytest.FixtureRequest, servers: Servers) -> Iterator[EmbeddedServer]:
+    """A server that the test may kill: it is started again for those that come after."""
+    server = servers.clean(request.param)
+    yield server
+    with raw_client(server) as raw:
+        try:
+            raw.ping()
+        except redis.ConnectionError:
+            server.restart()
 
 
 @pytest.fixture

@@ -125,7 +125,8 @@ async def test_no_caller_gets_the_answer_of_another(door: Door, queues: QueueSer
     await door.server.stop(timedelta(seconds=10))
 
     assert all(answer.job.id == job_id and answer.created for job_id, answer in answered)
-    assert ended <= {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
+    # UNAVAILABLE: the deadline passed while the refusal was on its way.
+    assert ended <= {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE}
     assert 0 < len(answered) <= waiting(worker)
     assert len(answered) < 3000
 
