@@ -59,7 +59,7 @@ class Settings:
         "CABRANK_DURABILITY",
         text.choice("memory", "fsync", "replica"),
         "memory",
-        "an enqueue is acknowledged when Redis took it (memory), when it is on disk (fsync), or also on a replica (replica)",
+        "when an enqueue is acknowledged: memory, Redis took it; fsync, it is on disk; replica, and on a replica",
     )
     jobs: JobSettings = group(JobSettings)
     lease: timedelta = declared(
