@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 PROTOS := $(shell find protos -name '*.proto')
 
-.PHONY: run test check format figures lock clean
+.PHONY: run test check format reference figures lock clean
 
 run: .venv/.stubs
 	@# Tied to this make: when it is killed, the stack goes with it.
@@ -29,6 +29,10 @@ format: .venv/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/buf format protos --write
+
+# docs/reference, from the contract, the settings and the metrics as they are.
+reference: .venv/.stubs
+	@$(BIN)/python -m docs.reference
 
 # The figures that the README claims, measured on this machine.
 figures: .venv/.dev .venv/.stubs

@@ -7,7 +7,9 @@ import signal
 import socket
 
 from server import logs
+from server.admin import Admin
 from server.catalog import Catalog
+from server.engine.commits import Commits
 from server.engine.engine import AsyncEngine
 from server.engine.errors import EngineError, InvalidValue
 from server.engine.store import Store
@@ -45,15 +47,19 @@ class App:
         self._log = logs.get_logger(__name__)
         self._engine = AsyncEngine(_store(settings), timeout=_REDIS_SECONDS)
         self._readiness = Readiness(self._engine)
-        metrics = Metrics(self._engine, catalog.queues)
+        metrics = Metrics(self._engine, catalog=catalog, settings_of=settings.queue, bullmq=settings.bullmq_metrics)
+        self._commits = Commits(self._engine)
+        admin = Admin(engine=self._engine, commits=self._commits, catalog=catalog, settings_of=settings.queue)
         self._rpc = RpcServer(
             engine=self._engine,
+            commits=self._commits,
+            admin=admin,
             intake=Intake(catalog, settings.queue),
             unready=self._readiness.unready,
             observe=metrics.observe,
             reflected=settings.reflection,
         )
-        self._web = WebServer(application(unready=self._readiness.unready, exposition=metrics.exposition))
+        self._web = WebServer(application(admin=admin, unready=self._readiness.unready, exposition=metrics.exposition))
 
     async def start(self) -> None:
         """Does not wait for Redis: callers are told that it is away. Raises StartRefused when a port is taken."""
@@ -73,6 +79,7 @@ class App:
         self._readiness.stopping = True
         await self._rpc.stop(grace)
         await self._web.stop()
+        await self._commits.drain()  # what came in by HTTP meanwhile
         await self._engine.close()
         self._log.info("stopped")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PAPERS = sorted(
     path.relative_to(ROOT)
-    for places in ("*.md", "docs/*.md", "clients/**/README.md", "server/**/README.md", "workers/**/README.md")
+    for places in ("*.md", "docs/**/*.md", "clients/**/README.md", "server/**/README.md", "workers/**/README.md")
     for path in ROOT.glob(places)
 )
 

@@ -16,6 +16,7 @@ FLOORS = (
     {"server.__main__"},
     {"server.app", "server.dev"},
     {"server.rpc", "server.web", "server.metrics", "workers", "cabrank"},
+    {"server.admin"},
     {"server.engine", "server.catalog", "server.settings", "server.logs"},
     {"cabrank.v1", "cabrank.platform"},
 )

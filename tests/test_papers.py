@@ -10,7 +10,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from email import message_from_bytes, policy
 from pathlib import Path
 from urllib.request import urlopen
@@ -18,20 +20,23 @@ from urllib.request import urlopen
 import grpc
 import pytest
 from cabrank.platform.v1 import platform_pb2
-from cabrank.v1 import email_pb2
+from cabrank.v1 import admin_pb2, email_pb2
 from cabrank.v1.email_pb2_grpc import EmailServiceStub
 from cabrank.v1.job_pb2 import JOB_STATE_COMPLETED, Job
-from cabrank.v1.queue_pb2 import WaitJobRequest
+from cabrank.v1.queue_pb2 import EnqueueRequest, WaitJobRequest, WatchJobsRequest
 from cabrank.v1.queue_pb2_grpc import QueueServiceStub
+from google.protobuf import json_format, message_factory
 
 from server.dev.mails import MailFolder
 from server.dev.tether import tethered
+from server.metrics import every_series
 from server.settings import Setting, every_setting
 from tests.conftest import raw_client
 from tests.papers import PAPERS, ROOT, blocks, rows, section, text_of, without_blocks
 from tests.system.stack import Stack, until
 
 _GRPCURL = Path(sys.executable).with_name("grpcurl")
+_CONTRACT = admin_pb2.DESCRIPTOR.pool
 _ANY_PORT = ("GRPC_ADDRESS", "HTTP_ADDRESS", "CABRANK_DEV_SMTP_ADDRESS", "CABRANK_DEV_PLATFORM_ADDRESS")
 
 needs_grpcurl = pytest.mark.skipif(not _GRPCURL.exists(), reason="there is no grpcurl for this machine")
@@ -54,18 +59,42 @@ class Tour:
 
     def shell(self, command: str) -> str:
         """What a command of the papers prints here."""
-        command = command.replace("127.0.0.1:50051", self.grpc_address).replace("127.0.0.1:8080", self.http_address)
-        path = f"{_GRPCURL.parent}:{os.environ['PATH']}"
         done = subprocess.run(
-            ["sh", "-c", command],
+            ["sh", "-c", self._here(command)],
             cwd=ROOT,
-            env=os.environ | {"PATH": path},
+            env=self._environment,
             capture_output=True,
             text=True,
             check=False,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+    @contextmanager
+    def running(self, command: str) -> Iterator[Path]:
+        """A command of the papers that ends only when it is stopped, and where it prints to."""
+        output = self.folder / "output"
+        with output.open("wb") as told:
+            process = subprocess.Popen(
+                ["sh", "-c", f"exec {self._here(command)}"], env=self._environment, stdout=told, stderr=told
+            )
+        try:
+            yield output
+        finally:
+            process.kill()
+            process.wait()
+
+    def enqueued(self, user_id: str, *, delay: timedelta = timedelta(0)) -> Job:
+        """A welcome, which asks the platform for the user."""
+        payload = json.dumps({"user_id": user_id, "course_id": "course-algebra"})
+        request = EnqueueRequest(task="email.welcome", payload_json=payload)
+        request.delay.FromTimedelta(delay)
+        with grpc.insecure_channel(self.grpc_address) as channel:
+            return QueueServiceStub(channel).Enqueue(request, timeout=10).job
+
+    def failed(self) -> Job:
+        job = self.enqueued("user-nobody")
+        return self.ended(job.queue, job.id)
 
     def ended(self, queue: str, job_id: str) -> Job:
         with grpc.insecure_channel(self.grpc_address) as channel:
@@ -75,6 +104,13 @@ class Tour:
     def log_lines(self, program: str) -> list[dict[str, object]]:
         lines = (line.strip() for line in self.said.read_text().splitlines())
         return [json.loads(line.removeprefix(f"{program} | ")) for line in lines if line.startswith(f"{program} | {{")]
+
+    def _here(self, command: str) -> str:
+        return command.replace("127.0.0.1:50051", self.grpc_address).replace("127.0.0.1:8080", self.http_address)
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return os.environ | {"PATH": f"{_GRPCURL.parent}:{os.environ['PATH']}"}
 
     def _told(self, name: str) -> str:
         told = re.search(rf"^ +{name} +(\S+)", self.said.read_text(), re.MULTILINE)
@@ -94,6 +130,7 @@ def tour() -> Iterator[Tour]:
         tour = Tour(folder=folder, said=folder / "said")
         environment = _assigned(start.text) | _assigned(mails) | dict.fromkeys(_ANY_PORT, "127.0.0.1:0")
         environment |= {"PYTHONPATH": f"{ROOT}:{folder}", "LOG_FORMAT": "json"}
+        environment |= {"CABRANK_BULLMQ_METRICS": "true"}
         with tour.said.open("wb") as said:
             process = subprocess.Popen(
                 tethered([sys.executable, "-m", "server.dev"]),
@@ -163,11 +200,51 @@ def test_a_mail_of_ones_own_is_sent_as_the_readme_shows(tour: Tour) -> None:
     )
 
 
-def test_every_metric_has_its_row(tour: Tour) -> None:
+def test_every_series_is_in_the_reference(tour: Tour) -> None:
     with urlopen(f"http://{tour.http_address}/metrics", timeout=10) as answer:
         told = re.findall(r"^# TYPE (\w+)", answer.read().decode(), re.MULTILINE)
 
-    assert _first_cells("docs/operations.md", "Metrics and alerts") == set(told)
+    assert {row.split("`")[1] for row in rows(text_of("docs/reference/metrics.md"))} == set(told)
+
+
+@needs_grpcurl
+@pytest.mark.parametrize(
+    ("paper", "title"),
+    [
+        ("README.md", "Seeing and steering"),
+        ("docs/operations.md", "Seeing"),
+        ("docs/operations.md", "Pausing"),
+        ("docs/operations.md", "Retrying"),
+        ("docs/operations.md", "Cleaning and purging"),
+        ("docs/operations.md", "Changing limits"),
+    ],
+)
+def test_queues_are_seen_and_steered_as_the_papers_show(tour: Tour, paper: str, title: str) -> None:
+    """JOB_ID is a job that starts tomorrow, but for Retrying: there it is one that has failed."""
+    job = tour.failed() if title == "Retrying" else tour.enqueued("user-ada", delay=timedelta(days=1))
+
+    for command in _commands(paper, title):
+        assert tour.shell(command.replace("JOB_ID", job.id))
+
+
+@needs_grpcurl
+def test_a_watcher_is_told_as_the_papers_show(tour: Tour) -> None:
+    (command,) = _commands("docs/operations.md", "Watching")
+
+    with tour.running(command) as told:
+        until(lambda: "cursor" in told.read_text())
+        job = tour.failed()
+        until(lambda: job.id in told.read_text())
+
+
+@pytest.mark.parametrize("paper", ["README.md", "docs/operations.md"])
+def test_the_paths_for_operators_answer_as_the_papers_show(tour: Tour, paper: str) -> None:
+    commands = re.findall(r"^curl .*/api/.*$", text_of(paper), re.MULTILINE)
+
+    answers = [json.loads(tour.shell(command)) for command in commands]
+    tour.shell("curl -s -X POST http://127.0.0.1:8080/api/admin/queues/email/resume")
+
+    assert [answer["message"] for answer in answers if not answer["success"]] == []
 
 
 def test_a_finished_mail_is_one_line_with_the_fields_that_the_papers_name(tour: Tour) -> None:
@@ -205,7 +282,7 @@ def test_a_wrong_setting_is_refused_as_the_papers_show() -> None:
 
 
 def test_the_redis_user_of_the_papers_may_do_all_that_is_needed() -> None:
-    """One mail all the way, and the sweeps that every second brings."""
+    """One mail all the way, somebody who watches it, a scrape, and the sweeps that every second brings."""
     with Stack() as stack, raw_client(stack.redis) as client:
         client.execute_command(*_redis_user())
         stack.environment["REDIS_URL"] = stack.redis.url.replace("://", "://cabrank:PASSWORD@")
@@ -213,11 +290,17 @@ def test_the_redis_user_of_the_papers_may_do_all_that_is_needed() -> None:
         stack.server()
         stack.workers()
 
+        watch = QueueServiceStub(stack.channel()).WatchJobs(WatchJobsRequest(queue="email"), timeout=30)
+        next(watch)
         job = _send_mail(stack.channel())
         first = client.hget("cabrank:{email}:meta", "swept")
         until(lambda: client.hget("cabrank:{email}:meta", "swept") != first)
+        with urlopen(f"http://{stack.http_address}/metrics", timeout=10) as answer:
+            metrics = answer.read()
 
         assert job.state == JOB_STATE_COMPLETED
+        assert next(watch).changes
+        assert b"\ncabrank_redis_memory_bytes " in metrics
         assert "NOPERM" not in stack.log("")
 
 
@@ -237,9 +320,34 @@ def test_every_link_leads_somewhere(paper: Path) -> None:
         assert not anchor or anchor in _anchors(file.read_text()), target
 
 
-def test_every_setting_has_its_row() -> None:
-    """When it fails: the rows that are to stand there are on the left."""
-    assert [_row(setting) for setting in every_setting()] == rows(section("README.md", "Settings"))
+def test_a_setting_that_the_readme_shows_is_as_it_is() -> None:
+    """And they stand in the order of the reference, which has all."""
+    shown = rows(section("README.md", "Settings"))
+
+    assert [row for row in map(_row, every_setting()) if row in shown] == shown
+
+
+@pytest.mark.parametrize("paper", PAPERS, ids=str)
+def test_every_call_with_grpcurl_is_one_that_the_contract_knows(paper: Path) -> None:
+    """The services, the rpc and every field of the request."""
+    text = text_of(paper)
+    calls = re.findall(r"grpcurl .*?(?:-d '(.*)' )?127\.0\.0\.1:50051 ([\w.]+)/(\w+)", text)
+
+    for data, service, rpc in calls:
+        request = re.sub(r"'\$\(date .*?\)'", "2030-01-01T00:00:00Z", data)
+        asked = _CONTRACT.FindServiceByName(service).methods_by_name[rpc].input_type
+        json_format.Parse(request or "{}", message_factory.GetMessageClass(asked)())
+    assert len(calls) == text.count("grpcurl -plaintext")
+
+
+@pytest.mark.parametrize("paper", PAPERS, ids=str)
+def test_every_query_names_series_that_there_are(paper: Path) -> None:
+    queries = "".join(block.text for block in blocks(text_of(paper), "promql"))
+    parts = ("", "_bucket", "_sum", "_count")
+
+    assert set(re.findall(r"cabrank_\w+", queries)) <= {
+        series.name + part for series in every_series() for part in parts
+    }
 
 
 def test_the_house_is_as_it_is_drawn() -> None:
@@ -308,8 +416,8 @@ def _only_block(paper: str, title: str, language: str) -> str:
     return block.text
 
 
-def _first_cells(paper: str, title: str) -> set[str]:
-    return {row.split("`")[1] for row in rows(section(paper, title))}
+def _commands(paper: str, title: str) -> list[str]:
+    return [line for block in blocks(section(paper, title), "sh") for line in block.text.splitlines()]
 
 
 def _row(setting: Setting[object]) -> str:

@@ -44,13 +44,13 @@ def on_loop(holding: Holding, body: Callable[[], Coroutine[Any, Any, object]]) -
     outcome: Future[object] = Future()
 
     def start() -> None:
-        try:
-            task = loop.create_task(body())
-        except Exception as error:
-            outcome.set_exception(error)
-            return
+        async def run() -> object:
+            # Here and not where the task is made: a busy loop may come to it much later.
+            holding.expose(lambda reason: loop.call_soon_threadsafe(task.cancel, reason.__name__))
+            return await body()
+
+        task = loop.create_task(run())
         task.add_done_callback(lambda task: _hand_over(task, outcome))
-        holding.expose(lambda reason: loop.call_soon_threadsafe(task.cancel, reason.__name__))
 
     # The loop takes the context of this thread over: log fields, and Dramatiq's current message.
     loop.call_soon_threadsafe(start)

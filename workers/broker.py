@@ -18,7 +18,7 @@ from dramatiq.errors import ActorNotFound, ConnectionClosed, QueueJoinTimeout, Q
 from dramatiq.middleware import CurrentMessage, Middleware
 
 from server.catalog import Catalog
-from server.engine import admit, steer
+from server.engine import admit, look
 from server.engine.engine import Engine
 from server.engine.errors import BackendFault
 from server.engine.job import JobState, NewJob
@@ -114,8 +114,8 @@ class Broker(dramatiq.Broker):
         """Waits until the queue has no job that is not at its end. `timeout` in ms. Raises QueueJoinTimeout."""
         ends = None if timeout is None else time.monotonic() + timeout / 1000
         while True:
-            counts = self.engine.run(steer.counts(queue_name))
-            if not any(counts[state] for state in _LIVE):
+            stats = self.engine.run(look.stats(queue_name))
+            if not any(stats[state] for state in _LIVE):
                 return
             if ends is not None and time.monotonic() >= ends:
                 raise QueueJoinTimeout(queue_name)  # type: ignore[no-untyped-call]
@@ -142,6 +142,7 @@ class Broker(dramatiq.Broker):
             concurrency={queue: self.settings.queue(queue).concurrency for queue in consumed},
             queues=tuple(self.queues),
             retentions=lambda queue: _retentions(self.settings.queue(queue)),
+            tasks=lambda queue: sorted(name for name, actor in self.actors.items() if actor.queue_name == queue),
         )
 
     def _carry(self, holding: Holding) -> JobProxy | None:

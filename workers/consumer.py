@@ -18,9 +18,10 @@ from dramatiq.broker import MessageProxy
 from server.engine import work
 from server.engine.errors import BackendFault
 from server.engine.job import Failure, FailureReason, JobError, Lease, LeasedJob
-from server.engine.work import FinalFailure, RateLimit, Release, Reservation, Run
+from server.engine.work import FinalFailure, Found, RateLimit, Release, Reservation, Run
 from workers.holding import Holding
 from workers.message import JobProxy
+from workers.outage import reasons
 from workers.outcome import settle
 from workers.shift import Shift
 from workers.strangers import Strangers
@@ -57,6 +58,7 @@ class Consumer(dramatiq.Consumer):
         self._ready: deque[JobProxy] = deque()
         self._strangers = Strangers(queue)
         self._away = False
+        self._paused = False
 
     def __next__(self) -> JobProxy | None:
         """A job, or None after at most the idle time."""
@@ -116,8 +118,10 @@ class Consumer(dramatiq.Consumer):
     def _fill(self, places: int) -> Reservation:
         """Whatever happens, only what is ready then keeps its place."""
         try:
+            asked_at = self._shift.asked_at.setdefault(self._queue, time.monotonic())
             reservation = self._reserve(places)
-            self._receive(reservation.jobs)
+            del self._shift.asked_at[self._queue]
+            self._receive(reservation.jobs, asked_at)
             self._bury(reservation.unreadable)
             return reservation
         finally:
@@ -139,14 +143,24 @@ class Consumer(dramatiq.Consumer):
         )
         # Not before: an answer that was lost is asked for again under the same number.
         self._shift.reservations[self._queue] = number
+        self._notice(reservation.found)
+        return reservation
+
+    def _notice(self, found: Found) -> None:
         if self._away:
             self._away = False
             log.info("storage is back", queue=self._queue)
-        return reservation
+        paused = found is Found.PAUSE
+        if paused is self._paused:
+            return
+        self._paused = paused
+        log.info("queue paused" if paused else "queue resumed", queue=self._queue)
+        if paused:
+            self._shift.notice_pause()
 
-    def _receive(self, jobs: Sequence[LeasedJob]) -> None:
+    def _receive(self, jobs: Sequence[LeasedJob], asked_at: float) -> None:
         # All of them first: whatever happens then, their leases are kept.
-        for holding in [self._shift.hold(job) for job in jobs]:
+        for holding in [self._shift.hold(job, asked_at=asked_at) for job in jobs]:
             try:
                 message = self._carry(holding)
             except Exception as error:
@@ -212,7 +226,7 @@ class Consumer(dramatiq.Consumer):
     def _sit_out(self, error: BackendFault) -> None:
         if not self._away:
             self._away = True
-            log.warning("no jobs to be had", queue=self._queue, reason=str(error))
+            log.warning("no jobs to be had", queue=self._queue, **reasons(error))
         self._shift.draining.wait(_AWAY_SECONDS)
 
     def _free_place(self, message: JobProxy) -> None:

@@ -6,6 +6,7 @@ keeper that learns of lost leases and cancellations, the timer, and the one that
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -39,13 +40,21 @@ Reason = type[Interrupt]
 
 
 class Holding:
-    """One leased job in this process."""
+    """One leased job in this process.
 
-    def __init__(self, job: LeasedJob, *, clock: Callable[[], float] = time.monotonic) -> None:
+    `good_until` (s, by `clock`): when its lease is over for this process, whatever Redis says later. A process that was
+    frozen or cut off for so long must not start the job: another worker may have it.
+    """
+
+    def __init__(
+        self, job: LeasedJob, *, good_until: float = math.inf, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.job = job
         self.cancelled = False
         self.result: object = None  # what the actor left to be kept
+        self._good_until = good_until
         self._stage = Stage.QUEUED
+        self._entered = False  # whether its body was reached
         self._lock = threading.Lock()
         self._raise: Callable[[Reason], object] | None = None  # while the body can be interrupted
         self._reasons: list[Reason] = []
@@ -75,6 +84,15 @@ class Holding:
         return Run(lease=self.job.lease, started_after=started)
 
     @property
+    def told_run(self) -> Run:
+        """What others may be told of it: no start before its body was reached.
+
+        Who pauses a queue waits until there is nothing left that has not started: a thread that has begun may still be
+        on its way to the body.
+        """
+        return self.run if self._entered else Run(lease=self.job.lease, started_after=None)
+
+    @property
     def now(self) -> datetime:
         """By the clock of Redis, which every moment of the job was taken from."""
         return self.job.reserved_at + self.held_for
@@ -96,18 +114,32 @@ class Holding:
         """Whether it is running for longer than it may."""
         return self._stage is Stage.RUNNING and self.ran_for >= self.job.request.timeout
 
+    @property
+    def _lapsed(self) -> bool:
+        return self._clock() >= self._good_until
+
+    def extend(self, *, good_until: float) -> None:
+        """Its lease was extended; counted from before Redis was asked, it ends here no later than there."""
+        self._good_until = max(self._good_until, good_until)
+
     def begin(self) -> bool:
         """Called by the thread that is about to run the job. False when it may not any more."""
         with self._lock:
-            if self._stage is not Stage.QUEUED:
+            if self._stage is not Stage.QUEUED or self._lapsed:
                 return False
             self._stage = Stage.RUNNING
             self._started_at = self._clock()
             return True
 
     def expose(self, raise_in_body: Callable[[Reason], object]) -> None:
-        """From here on the job can be interrupted, in this way. A reason that came up before holds as well."""
+        """The body is next: from here on it can be interrupted, in this way. A reason that came up before holds too.
+
+        Raises LeaseGone when the lease is over: the process was frozen after the job had begun.
+        """
         with self._lock:
+            if self._lapsed:
+                raise LeaseGone
+            self._entered = True
             self._raise = raise_in_body
             if self._reasons:
                 raise_in_body(self._reasons[-1])

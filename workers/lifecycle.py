@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 
 import dramatiq
@@ -16,6 +17,7 @@ from workers.actor import OPTIONS
 from workers.holding import Holding
 from workers.message import JobProxy
 from workers.orphan import end_with_parent
+from workers.outage import reasons
 from workers.outcome import Settlement, Stop
 from workers.shift import Shift
 
@@ -72,22 +74,27 @@ class Lifecycle(Middleware):
     def _begun(self, holding: Holding) -> bool:
         """Whether this thread may run the job. One whose lease was lost before marks its start: see `reclaim`."""
         if not holding.begin():
+            # Whatever kept it from beginning: nobody else here will run it.
+            self.shift.hand_back(holding)
             return False
         return holding.job.spent.lost == 0 or self._marked(holding)
 
     def _marked(self, holding: Holding) -> bool:
-        lease = holding.job.lease
+        lease, good_until = holding.job.lease, time.monotonic() + self.shift.lease.total_seconds()
         try:
             attention = self.shift.engine.run(work.extend(lease.queue, [holding.run], lease=self.shift.lease))
         except Exception as error:
             # It must not start unmarked: whether its worker survives it would not be known.
-            log.warning("start not marked", queue=lease.queue, job_id=lease.job_id, reason=str(error))
+            log.warning("start not marked", queue=lease.queue, job_id=lease.job_id, **reasons(error))
             return self._give_up(holding, Release(lease=lease))
         match attention.get(lease.job_id):
             case Attention.LEASE_LOST:
                 return self._give_up(holding, None)
             case Attention.CANCEL:
                 return self._give_up(holding, Stop(run=Run(lease=lease, started_after=None)))
+            case Attention.PAUSED:
+                return self._give_up(holding, Release(lease=lease))
+        holding.extend(good_until=good_until)
         return True
 
     def _give_up(self, holding: Holding, settlement: Settlement | None) -> bool:

@@ -18,6 +18,7 @@ class Rounds:
     def __init__(self, name: str, once: Callable[[], None], *, every: Callable[[], float]) -> None:
         self._once = once
         self._every = every
+        self._due = threading.Event()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
 
@@ -29,14 +30,26 @@ class Rounds:
     def start(self) -> None:
         self._thread.start()
 
+    def soon(self) -> None:
+        """The next round comes now. Returns at once."""
+        self._due.set()
+
     def stop(self) -> None:
         """Waits for the round under way, though not for long."""
         self._ending.set()
+        self._due.set()
         self._thread.join(_FAREWELL_SECONDS)
 
     def _work(self) -> None:
-        while not self._ending.wait(self._every()):
+        while self._comes():
             try:
                 self._once()
             except Exception:
                 log.exception("round not finished", duty=self._thread.name)
+
+    def _comes(self) -> bool:
+        """Waits for the next round. False when there is none."""
+        self._due.wait(self._every())
+        # Before the look at the end, which is set before: so none is missed.
+        self._due.clear()
+        return not self._ending.is_set()

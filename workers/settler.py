@@ -22,6 +22,7 @@ from server.engine.errors import BackendFault, EngineError
 from server.engine.job import Lease
 from server.engine.work import Completion, FinalFailure, Release, Retry, Snooze
 from workers.holding import Holding, Holdings
+from workers.outage import reasons
 from workers.outcome import Settlement, Stop
 
 BATCH = 256  # settlements a round
@@ -165,7 +166,7 @@ class Settler:
                 if self._ending.is_set():
                     raise
                 if pause == _SHORTEST_PAUSE:
-                    log.warning("results wait for the storage", reason=str(error))
+                    log.warning("results wait for the storage", **reasons(error))
                 self._ending.wait(pause * (1 + random.random()) / 2)
                 pause = min(pause * 2, _LONGEST_PAUSE)
 

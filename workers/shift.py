@@ -10,7 +10,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from dramatiq.middleware import Shutdown
@@ -19,6 +19,7 @@ from server.engine.engine import Engine
 from server.engine.job import LeasedJob
 from server.engine.sweep import Retentions
 from server.engine.work import Completion, FinalFailure, Release, Retry, Snooze
+from workers.attendance import Attendance
 from workers.capacity import Capacity
 from workers.holding import Holding, Holdings, LeaseGone, Stage
 from workers.keeper import Keeper
@@ -36,7 +37,8 @@ log = structlog.get_logger(__name__)
 class Shift:
     """From boot to shutdown of one worker process.
 
-    `concurrency` names the queues that it works for, with the limit of each; it looks after all `queues`.
+    `concurrency` names the queues that it works for, with the limit of each; it looks after all `queues`. `tasks` tells
+    which of a queue's it can run.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Shift:
         concurrency: Mapping[str, int],
         queues: Sequence[str],
         retentions: Callable[[str], Retentions],
+        tasks: Callable[[str], Sequence[str]],
     ) -> None:
         self.engine = engine
         self.lease = lease
@@ -58,11 +61,20 @@ class Shift:
         self.draining = threading.Event()
         # One reservation at a time and queue; its number stays until its answer has come.
         self.reservations: defaultdict[str, int] = defaultdict(int)
+        self.asked_at: dict[str, float] = {}  # s, when the one that has not been answered was asked for first
         self._threads = threads
         self._concurrency = concurrency
         self._timer = Timer(self.holdings)
         self._keeper = Keeper(engine, self.holdings, self.settler, lease=lease, unstock=self.unstock)
         self._sweeper = Sweeper(engine, queues=queues, retentions=retentions, lease=lease)
+        self._attendance = Attendance(
+            engine,
+            worker=self.worker,
+            queues=tuple(concurrency),
+            tasks=tasks,
+            threads=threads,
+            started_at=datetime.now(UTC),
+        )
 
     def start(self) -> None:
         for queue, limit in self._concurrency.items():
@@ -72,10 +84,11 @@ class Shift:
         self._timer.start()
         self._keeper.start()
         self._sweeper.start()
+        self._attendance.start()
 
-    def hold(self, job: LeasedJob) -> Holding:
-        """From here on the job's lease is kept."""
-        holding = Holding(job)
+    def hold(self, job: LeasedJob, *, asked_at: float) -> Holding:
+        """From here on the job's lease is kept. `asked_at` (s, monotonic): it was not leased before."""
+        holding = Holding(job, good_until=asked_at + self.lease.total_seconds())
         earlier = self.holdings.add(holding)
         if earlier is not None and not earlier.drop():
             earlier.interrupt(LeaseGone)
@@ -85,6 +98,10 @@ class Shift:
         """A job that has not started goes back to its place. Nothing happens to one that has."""
         if holding.drop():
             self.settler.settle(holding, Release(lease=holding.job.lease))
+
+    def notice_pause(self) -> None:
+        """What was taken before it goes back at once, and not with the next beat."""
+        self._keeper.soon()
 
     def unstock(self, holding: Holding) -> None:
         """For a job that no thread came for: jobs are not as short as they were taken to be."""
@@ -115,6 +132,7 @@ class Shift:
         self._sweeper.stop()
         self.settler.stop(seconds=_LAST_WORDS_SECONDS)
         self._keeper.stop()
+        self._attendance.stop()
 
 
 _ENDINGS: dict[type, tuple[str, str]] = {

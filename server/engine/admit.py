@@ -72,11 +72,16 @@ def get(queue: str, job_id: str) -> Call[Job]:
     """All that is known of a job. Raises JobNotFound."""
 
     def read(reply: list[bytes]) -> Job:
-        if not reply:
-            raise JobNotFound(queue, job_id)
-        return record.read_job(queue, reply)
+        for job in record.read_jobs(queue, reply):
+            return job
+        raise JobNotFound(queue, job_id)
 
-    return call("get", queue, [job_id], read)
+    return call("get", queue, ["whole", job_id], read)
+
+
+def find(queue: str, job_ids: Sequence[str]) -> Call[list[Job]]:
+    """All that is known of those of these jobs that are known. At most 1,000."""
+    return call("get", queue, ["whole", *job_ids], lambda reply: record.read_jobs(queue, reply))
 
 
 def states(queue: str, job_ids: Sequence[str]) -> Call[list[JobState | None]]:

@@ -9,7 +9,9 @@ EngineError
 │   ├── IdempotencyKeyReused
 │   ├── UniqueConflict
 │   ├── JobInState          the verb does not apply to the state the job is in
+│   ├── SecretsErased       it cannot run again
 │   └── LeaseLost           this result is not taken
+├── EventsLost              a watcher fell too far behind
 └── BackendFault            Redis did not do its part; `is_outage` callers may simply try again
     ├── BackendUnavailable
     └── BackendFull
@@ -91,11 +93,29 @@ class JobInState(Conflict):
         return f"job {self.job_id} is {self.state}"
 
 
+class SecretsErased(Conflict):
+    """The job's payload had secrets, which were erased when it ended: nobody could run it again."""
+
+    def __str__(self) -> str:
+        return f"job {self.job_id} had secrets in its payload, which were erased when it ended: enqueue it anew"
+
+
 class LeaseLost(Conflict):
     """Someone else holds the job now, or nobody does: this result is not taken."""
 
     def __str__(self) -> str:
         return f"the lease on job {self.job_id} is lost"
+
+
+class EventsLost(EngineError):
+    """Changes after the cursor are not kept any more: whoever goes on from it would miss some."""
+
+    def __init__(self, queue: str) -> None:
+        super().__init__(queue)
+        self.queue = queue
+
+    def __str__(self) -> str:
+        return f"changes of queue {self.queue} after this cursor are not kept any more"
 
 
 class BackendFault(EngineError):

@@ -157,12 +157,16 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """What a job has used up: attempts that failed, leases lost, snoozes, and since when it is being snoozed."""
+    """What a job has used up: attempts that failed, leases lost, snoozes, and since when it is being snoozed.
+
+    `retries`: how often an operator forgave it all of that.
+    """
 
     failures: int = 0
     lost: int = 0
     snoozes: int = 0
     snoozed_since: datetime | None = None
+    retries: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

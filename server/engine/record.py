@@ -32,6 +32,7 @@ from server.engine.job import (
     Spent,
 )
 
+_FIELDS_A_JOB = 11  # that get tells
 NORMAL_BAND = 100  # of the line; a higher priority stands in a lower band
 _MILLISECOND = timedelta(milliseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -169,6 +170,18 @@ def json_text(text: str) -> bytes:
     return _encode(_sound(text))
 
 
+class Crew(msgspec.Struct, frozen=True):
+    """What a worker says of itself."""
+
+    tasks: list[str]
+    threads: int
+    started: int  # ms
+
+
+def crew_text(*, tasks: Sequence[str], threads: int, started_at: datetime) -> bytes:
+    return _encode(Crew(tasks=list(tasks), threads=threads, started=epoch_ms(started_at)))
+
+
 def read_all_leased(queue: str, leased: Sequence[Sequence[bytes]]) -> tuple[list[LeasedJob], list[Lease]]:
     """What reserve hands out; and the leases on jobs whose records nobody can read any more."""
     jobs, unreadable = [], []
@@ -217,13 +230,41 @@ def read_request(queue: str, job_id: str, record: bytes) -> Request:
     )
 
 
-def read_job(queue: str, fields: Sequence[bytes]) -> Job:
-    """What get tells of one job."""
+def _request_or_ruin(queue: str, job_id: str, record: bytes) -> Request:
+    """Of a record that somebody wrote over nothing can be told, and yet the job stands there and can be removed: one of
+    these must not hide all the others of a list.
+    """
+    try:
+        return read_request(queue, job_id, record)
+    except (ValueError, msgspec.MsgspecError):
+        return Request(
+            queue=queue,
+            id=job_id,
+            task="unreadable",  # as the scripts say it: see lua/include/head.lua
+            payload=b"",
+            priority=0,
+            created_at=_EPOCH,
+            max_attempts=1,
+            backoff=Backoff(),
+            timeout=timedelta(0),
+            expires_at=None,
+            retention=None,
+            unique_key=None,
+            labels={},
+        )
+
+
+def read_jobs(queue: str, reply: Sequence[bytes]) -> list[Job]:
+    """What get tells."""
+    return [_read_job(queue, reply[at : at + _FIELDS_A_JOB]) for at in range(0, len(reply), _FIELDS_A_JOB)]
+
+
+def _read_job(queue: str, fields: Sequence[bytes]) -> Job:
     job_id, state_word, score, record, lease, spent, attempts, outcome, progress, logs, cancel = fields
     state = JobState(state_word.decode())
     at = moment(float(score)) if state is not JobState.WAITING else None
     return Job(
-        request=read_request(queue, job_id.decode(), record),
+        request=_request_or_ruin(queue, job_id.decode(), record),
         state=state,
         spent=_read_spent(spent),
         run_at=at if state is JobState.DELAYED else None,
@@ -254,8 +295,14 @@ def _read_backoff(backoff: _Backoff) -> Backoff:
 def _read_spent(text: bytes) -> Spent:
     if not text:
         return _NOTHING_SPENT
-    failures, lost, snoozes, since = map(int, text.split())
-    return Spent(failures=failures, lost=lost, snoozes=snoozes, snoozed_since=moment(since) if since else None)
+    failures, lost, snoozes, since, retries = map(int, text.split()[:5])
+    return Spent(
+        failures=failures,
+        lost=lost,
+        snoozes=snoozes,
+        snoozed_since=moment(since) if since else None,
+        retries=retries,
+    )
 
 
 def _read_attempts(text: bytes) -> list[Attempt]:

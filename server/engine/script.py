@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 _FOLDER = Path(__file__).parent / "lua"
-_KEY_LINE = re.compile(r"^--(?: KEYS)? +([a-z_]+) +(?:HASH|ZSET)\b")
+_KEY_LINE = re.compile(r"^--(?: KEYS)? +([a-z_]+) +(?:HASH|ZSET|STREAM)\b")
 _MEMORY_LINE = re.compile(r"^-- Memory +(refused|allowed) when it is full$", re.MULTILINE)
 # Is never refused and changes nothing, for no key has an expiry; after it, no write of the script is refused either.
 _HARMLESS_WRITE = "redis.call('PERSIST', KEYS[1])\n"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
@@ -58,6 +58,7 @@ class Attention(Enum):
 
     LEASE_LOST = b"LEASE_LOST"
     CANCEL = b"CANCEL"
+    PAUSED = b"PAUSED"  # not known to have started before: to be handed back, unless it runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +209,21 @@ def release(queue: str, releases: Sequence[Release]) -> Call[list[bool]]:
     for item in releases:
         arguments += [*_token(item.lease), record.milliseconds(item.delay)]
     return call("release", queue, arguments, _taken)
+
+
+def attend(queue: str, worker: str, *, tasks: Sequence[str], threads: int, started_at: datetime) -> Call[None]:
+    """The worker is there, and can run these tasks of the queue. To be repeated well within `look.SILENCE`."""
+    said = record.crew_text(tasks=tasks, threads=threads, started_at=started_at)
+    return call("attend", queue, [checked_worker(worker), said], _nothing)
+
+
+def leave(queue: str, worker: str) -> Call[None]:
+    """The worker has ended in order. May be repeated."""
+    return call("leave", queue, [checked_worker(worker)], _nothing)
+
+
+def _nothing(_: object) -> None:
+    return None
 
 
 def _token(lease: Lease) -> tuple[str, str]:

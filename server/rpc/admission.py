@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 
 from cabrank.v1 import job_pb2 as pb
 from cabrank.v1.queue_pb2 import EnqueueResponse
 
-from server.engine.admit import enqueue, get
+from server.engine.admit import enqueue, find
+from server.engine.call import Call
+from server.engine.commits import Commits
 from server.engine.engine import AsyncEngine
-from server.engine.errors import JobNotFound
 from server.engine.job import Job, NewJob
-from server.rpc.commits import Commits
+from server.engine.look import brief
 from server.rpc.errors import items_named
 from server.rpc.job import short, stored, whole
+
+Look = Callable[[str, Sequence[str]], Call[list[Job]]]  # at those jobs of a queue that are known
 
 
 class Admission:
@@ -26,18 +28,22 @@ class Admission:
 
     async def one(self, job: NewJob) -> EnqueueResponse:
         """Raises what `enqueue` refuses."""
-        (admitted,) = await self._admit(job.queue, [job], whole)
+        (admitted,) = await self._admit(job.queue, [job], find, whole)
         return admitted
 
     async def all(self, queue: str, jobs: Sequence[NewJob]) -> list[EnqueueResponse]:
         """In one step, and told in short: many whole jobs would not fit into an answer. Raises ItemRefused."""
         with items_named():
-            return await self._admit(queue, jobs, short)
+            return await self._admit(queue, jobs, brief, short)
 
-    async def _admit(self, queue: str, jobs: Sequence[NewJob], shown: Callable[[Job], pb.Job]) -> list[EnqueueResponse]:
+    async def _admit(
+        self, queue: str, jobs: Sequence[NewJob], look: Look, shown: Callable[[Job], pb.Job]
+    ) -> list[EnqueueResponse]:
         enqueued = await self._commits.run(enqueue(queue, jobs))
         told = {each.job_id: stored(job, each) for job, each in zip(jobs, enqueued, strict=True) if each.created}
-        told |= await self._found(queue, {each.job_id for each in enqueued} - told.keys())
+        older = list({each.job_id: None for each in enqueued if each.job_id not in told})
+        if older:
+            told |= {job.id: job for job in await self._engine.run(look(queue, older))}
         return [
             # An idempotency key outlives its job: of one that is gone, only the name can be told.
             EnqueueResponse(
@@ -46,13 +52,3 @@ class Admission:
             )
             for each in enqueued
         ]
-
-    async def _found(self, queue: str, job_ids: set[str]) -> dict[str, Job]:
-        found = await asyncio.gather(*(self._job(queue, job_id) for job_id in job_ids))
-        return {job.id: job for job in found if job}
-
-    async def _job(self, queue: str, job_id: str) -> Job | None:
-        try:
-            return await self._engine.run(get(queue, job_id))
-        except JobNotFound:
-            return None

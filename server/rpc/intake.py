@@ -23,10 +23,15 @@ from server.settings import QueueSettings
 _MOST_REASON = 200
 
 
-class JobRequest(Protocol):
-    """A request about one job that exists."""
+class QueueRequest(Protocol):
+    """A request about one queue."""
 
     queue: str
+
+
+class JobRequest(QueueRequest, Protocol):
+    """A request about one job that exists."""
+
     job_id: str
 
 
@@ -80,11 +85,15 @@ class Intake:
         faults.refuse()
         return queue, jobs
 
-    def name(self, request: JobRequest) -> tuple[str, str]:
-        """The queue and the id that name a job. Raises InvalidValue, QueueNotFound."""
+    def queue(self, request: QueueRequest) -> str:
+        """The queue that it names. Raises InvalidValue, QueueNotFound."""
         if not request.queue:
             raise InvalidValue("queue", "is missing")
-        return self._catalog.queue(request.queue), checked_job_id(request.job_id)
+        return self._catalog.queue(request.queue)
+
+    def name(self, request: JobRequest) -> tuple[str, str]:
+        """The queue and the id that name a job. Raises InvalidValue, QueueNotFound."""
+        return self.queue(request), checked_job_id(request.job_id)
 
     def cancellation(self, request: CancelJobRequest) -> tuple[str, str, str]:
         """The queue, the id and the reason. Raises as `name`."""

@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+
 from cabrank.v1 import queue_pb2 as pb
 from cabrank.v1.queue_pb2_grpc import QueueServiceServicer
 
 from server.engine.admit import cancel, get
+from server.engine.commits import Commits
 from server.engine.engine import AsyncEngine
+from server.engine.mend import hasten
 from server.rpc.admission import Admission
-from server.rpc.commits import Commits
 from server.rpc.intake import Intake
 from server.rpc.job import whole
 from server.rpc.reception import Context
 from server.rpc.times import span
 from server.rpc.wait import Waits, patience
+from server.rpc.wanted import Wanted
+from server.rpc.watch import Watches
 
 
 class QueueServicer(QueueServiceServicer):
     """Values in, the engine, values out. What is refused on the way is raised, and told by Reception."""
 
     def __init__(
-        self, *, engine: AsyncEngine, intake: Intake, admission: Admission, commits: Commits, waits: Waits
+        self,
+        *,
+        engine: AsyncEngine,
+        intake: Intake,
+        admission: Admission,
+        commits: Commits,
+        waits: Waits,
+        watches: Watches,
     ) -> None:
         self._engine = engine
         self._intake = intake
         self._admission = admission
         self._commits = commits
         self._waits = waits
+        self._watches = watches
 
     async def Enqueue(self, request: pb.EnqueueRequest, _context: Context) -> pb.EnqueueResponse:
         return await self._admission.one(self._intake.job(request))
@@ -52,3 +65,12 @@ class QueueServicer(QueueServiceServicer):
         await self._commits.run(cancel(queue, job_id, reason))
         job = await self._engine.run(get(queue, job_id))
         return pb.CancelJobResponse(job=whole(job))
+
+    async def SignalJob(self, request: pb.SignalJobRequest, _context: Context) -> pb.SignalJobResponse:
+        queue, job_id = self._intake.name(request)
+        await self._commits.run(hasten(queue, job_id, active=True))
+        job = await self._engine.run(get(queue, job_id))
+        return pb.SignalJobResponse(job=whole(job))
+
+    def WatchJobs(self, request: pb.WatchJobsRequest, _context: Context) -> AsyncGenerator[pb.WatchJobsResponse, None]:
+        return self._watches.follow(self._intake.queue(request), request.cursor, Wanted.read(request))

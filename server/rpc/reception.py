@@ -1,4 +1,4 @@
-"""The outermost layer around every unary rpc: its deadline, its status, one line in the log, one observation."""
+"""The outermost layer around every rpc with one request: deadline, status, one line in the log, one observation."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
 import grpc
@@ -23,9 +24,9 @@ Observe = Callable[[str, str, float], None]  # method, code, seconds
 # In quotes: they are generic for the type checker alone.
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
-Behaviour = Callable[[Any, Context], Awaitable[Any]]
+Answers: TypeAlias = AsyncGenerator[Any, None]
 
-_USUAL_SECONDS = 10.0  # where the caller set no deadline
+_USUAL_SECONDS = 10.0  # where the caller set no deadline; a stream has none then
 _LONG_POLLS = {"cabrank.v1.QueueService/WaitJob": LONGEST_WAIT + _USUAL_SECONDS}
 _LEAST_SECONDS = 0.005  # with less left nothing is begun: the answer would come too late
 
@@ -37,8 +38,24 @@ _LEVELS |= {"OK": logging.DEBUG, "INTERNAL": logging.ERROR}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rpc:
     method: str
+    streams: bool
     parse: Callable[[bytes], Any]
-    behave: Behaviour
+    behave: Callable[[Any, Context], Any]  # an answer to be awaited, or the answers of a stream
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds, where the caller set no deadline."""
+        return None if self.streams else _LONG_POLLS.get(self.method, _USUAL_SECONDS)
+
+
+@dataclass(slots=True)
+class _Visit:
+    """One call of an rpc."""
+
+    rpc: _Rpc
+    context: Context
+    began: float = field(default_factory=time.perf_counter)
+    answered: float | None = None  # when the first answer of a stream was written
 
 
 class Reception(grpc.aio.ServerInterceptor):
@@ -54,58 +71,76 @@ class Reception(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
         handler = await continuation(handler_call_details)
-        if handler is None or handler.unary_unary is None:
+        if handler is None or handler.request_streaming:
             return handler
         rpc = _Rpc(
             method=handler_call_details.method.removeprefix("/"),
+            streams=handler.response_streaming,
             parse=handler.request_deserializer or bytes,
-            behave=cast(Behaviour, handler.unary_unary),
+            behave=cast(Any, handler.unary_stream or handler.unary_unary),
         )
 
         async def receive(message: bytes, context: Context) -> Any:
-            return await self._receive(rpc, message, context)
+            return await self._receive(_Visit(rpc, context), message)
 
+        received = grpc.unary_stream_rpc_method_handler if rpc.streams else grpc.unary_unary_rpc_method_handler
         # Without a deserializer: gRPC would tell of a malformed message in its own way, as UNKNOWN.
-        return grpc.unary_unary_rpc_method_handler(receive, None, handler.response_serializer)
+        return received(receive, None, handler.response_serializer)
 
-    async def _receive(self, rpc: _Rpc, message: bytes, context: Context) -> Any:
-        began = time.perf_counter()
+    async def _receive(self, visit: _Visit, message: bytes) -> Any:
+        context = visit.context
         try:
-            answer = await _bounded(rpc, message, context)
+            answer = await _bounded(visit, message)
         except asyncio.CancelledError:
             over = context.time_remaining() == 0
-            self._note(rpc.method, "DEADLINE_EXCEEDED" if over else "CANCELLED", began)
+            self._note(visit, "DEADLINE_EXCEEDED" if over else "CANCELLED")
             raise
         except grpc.aio.AbortError:
-            self._note(rpc.method, context.code().name, began)
+            self._note(visit, context.code().name)
             raise
         except Exception as error:
             told, seen = _told(error)
-            self._note(rpc.method, told.code.name, began, **seen)
+            self._note(visit, told.code.name, **seen)
             await context.abort_with_status(told)
-        self._note(rpc.method, "OK", began)
+        self._note(visit, "OK")
         return answer
 
-    def _note(self, method: str, code: str, began: float, **seen: Any) -> None:
-        seconds = time.perf_counter() - began
-        self._observe(method, code, seconds)
+    def _note(self, visit: _Visit, code: str, **seen: Any) -> None:
+        method, now = visit.rpc.method, time.perf_counter()
+        # Of a stream, how long its first answer took: how long it stayed open after that is no latency.
+        self._observe(method, code, (visit.answered or now) - visit.began)
         level = _LEVELS.get(code, logging.INFO)
-        self._log.log(level, "rpc", method=method, code=code, ms=round(seconds * 1000, 1), **seen)
+        self._log.log(level, "rpc", method=method, code=code, ms=round((now - visit.began) * 1000, 1), **seen)
 
 
-async def _bounded(rpc: _Rpc, message: bytes, context: Context) -> Any:
+async def _bounded(visit: _Visit, message: bytes) -> Any:
     """The answer, within the deadline that the caller set or should have set."""
-    left = context.time_remaining()
-    seconds = _LONG_POLLS.get(rpc.method, _USUAL_SECONDS) if left is None else left
-    if seconds < _LEAST_SECONDS:
+    left = visit.context.time_remaining()
+    seconds = visit.rpc.patience if left is None else left
+    if seconds is not None and seconds < _LEAST_SECONDS:
         raise OutOfTime
     try:
         async with asyncio.timeout(seconds) as bound:
-            return await rpc.behave(_parsed(rpc, message), context)
+            return await _answered(visit, _parsed(visit.rpc, message))
     except TimeoutError as error:
         if not bound.expired():
             raise
         raise OutOfTime from error
+
+
+async def _answered(visit: _Visit, request: Any) -> Any:
+    behaving = visit.rpc.behave(request, visit.context)
+    return await (_written(visit, behaving) if visit.rpc.streams else behaving)
+
+
+async def _written(visit: _Visit, answers: Answers) -> None:
+    async with aclosing(answers):
+        async for answer in answers:
+            try:
+                await visit.context.write(answer)
+            except grpc.aio.InternalError as error:  # he has left, and here that is noticed before gRPC cancels
+                raise asyncio.CancelledError from error
+            visit.answered = visit.answered or time.perf_counter()
 
 
 def _parsed(rpc: _Rpc, message: bytes) -> Any:

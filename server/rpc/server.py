@@ -5,27 +5,32 @@ from __future__ import annotations
 from datetime import timedelta
 
 import grpc
-from cabrank.v1 import email_pb2, queue_pb2
+from cabrank.v1 import admin_pb2, email_pb2, queue_pb2
+from cabrank.v1.admin_pb2_grpc import add_AdminServiceServicer_to_server
 from cabrank.v1.email_pb2_grpc import add_EmailServiceServicer_to_server
 from cabrank.v1.queue_pb2_grpc import add_QueueServiceServicer_to_server
 from grpc_health.v1 import health_pb2  # type: ignore[import-untyped]  # it has no stubs
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server  # type: ignore[import-untyped]  # it has no stubs
 from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]  # it has no stubs
 
+from server.admin import Admin
+from server.engine.commits import Commits
 from server.engine.engine import AsyncEngine
+from server.rpc.admin import AdminServicer
 from server.rpc.admission import Admission
-from server.rpc.commits import Commits
 from server.rpc.email import EmailServicer
 from server.rpc.health import Health, Unready
 from server.rpc.intake import Intake
 from server.rpc.queue import QueueServicer
 from server.rpc.reception import Observe, Reception
 from server.rpc.wait import Waits
+from server.rpc.watch import Watches
 from server.settings import Address
 
 _SERVICES = (
     queue_pb2.DESCRIPTOR.services_by_name["QueueService"].full_name,
     email_pb2.DESCRIPTOR.services_by_name["EmailService"].full_name,
+    admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
 )
 _MIB = 1024 * 1024
 _OPTIONS = (
@@ -53,18 +58,33 @@ class RpcServer:
     """To be made in the loop that serves it."""
 
     def __init__(
-        self, *, engine: AsyncEngine, intake: Intake, unready: Unready, observe: Observe, reflected: bool
+        self,
+        *,
+        engine: AsyncEngine,
+        commits: Commits,
+        admin: Admin,
+        intake: Intake,
+        unready: Unready,
+        observe: Observe,
+        reflected: bool,
     ) -> None:
-        self._commits = Commits(engine)
+        self._commits = commits
         self._waits = Waits(engine)
+        self._watches = Watches(engine, commits)
         self._health = Health(_SERVICES, unready)
         self._server = grpc.aio.server(interceptors=[Reception(observe)], options=_OPTIONS)
         admission = Admission(engine, self._commits)
         queue = QueueServicer(
-            engine=engine, intake=intake, admission=admission, commits=self._commits, waits=self._waits
+            engine=engine,
+            intake=intake,
+            admission=admission,
+            commits=self._commits,
+            waits=self._waits,
+            watches=self._watches,
         )
         add_QueueServiceServicer_to_server(queue, self._server)
         add_EmailServiceServicer_to_server(EmailServicer(intake=intake, admission=admission), self._server)
+        add_AdminServiceServicer_to_server(AdminServicer(admin, intake), self._server)
         add_HealthServicer_to_server(self._health, self._server)
         if reflected:
             health = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
@@ -82,5 +102,7 @@ class RpcServer:
         """New calls are refused at once, running ones have `grace`; whatever was accepted is committed."""
         self._health.stop()
         self._waits.close()
+        self._watches.close()
         await self._server.stop(grace.total_seconds())
+        await self._watches.drain()
         await self._commits.drain()

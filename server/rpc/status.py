@@ -53,6 +53,8 @@ ROWS: dict[type[Exception], Row] = {
     ),
     engine.UniqueConflict: Row(StatusCode.ALREADY_EXISTS, "UNIQUE_CONFLICT", details.taken("unique_key")),
     engine.JobInState: Row(StatusCode.FAILED_PRECONDITION, "JOB_STATE", metadata=lambda error: {"state": error.state}),
+    engine.SecretsErased: Row(StatusCode.FAILED_PRECONDITION, "SECRETS_ERASED"),
+    engine.EventsLost: Row(StatusCode.OUT_OF_RANGE, "EVENTS_LOST"),
     engine.BackendFull: Row(StatusCode.RESOURCE_EXHAUSTED, "MEMORY_FULL", details.again_in(seconds=10)),
     engine.BackendUnavailable: Row(StatusCode.UNAVAILABLE, "BACKEND_UNAVAILABLE", details.again_in(seconds=1)),
 }

@@ -7,11 +7,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 from server.settings.declaration import declared
-from server.settings.text import duration, milliseconds, optional, whole
+from server.settings.text import duration, flag, milliseconds, optional, whole
 from server.settings.values import RateLimit, Retention
 
+T = TypeVar("T")
 USUAL_CONCURRENCY = 5
 BUILT_IN_CONCURRENCY = {
     "email": 5,
@@ -24,16 +26,21 @@ BUILT_IN_CONCURRENCY = {
 
 _MOST_RETRIES = 999
 _MOST_KEPT = 10_000_000
+_MOST_HEALTHY = 10_000_000
 _DAY_MS = 24 * 60 * 60 * 1000
 
-# Only the first two name a queue by themselves: other programs too have variables that end like the last two.
-_NAMES_A_QUEUE = re.compile(r"([A-Z][A-Z0-9_]{0,62})_QUEUE_(?:CONCURRENCY|RATE_LIMIT)")
-_ABOUT_A_QUEUE = re.compile(r"[A-Z][A-Z0-9_]*_(?:QUEUE_CONCURRENCY|QUEUE_RATE_LIMIT|MAX_RETRIES|RETRY_DELAY)")
+# Only these name a queue by themselves: other programs too have variables that end like MAX_RETRIES.
+_OF_A_QUEUE = "QUEUE_(?:CONCURRENCY|RATE_LIMIT|HEALTHY_FAILED|HEALTHY_WAITING|HEALTHY_STALLED|NEEDS_WORKERS)"
+_NAMES_A_QUEUE = re.compile(rf"([A-Z][A-Z0-9_]{{0,62}})_{_OF_A_QUEUE}")
+_ABOUT_A_QUEUE = re.compile(rf"[A-Z][A-Z0-9_]*_(?:{_OF_A_QUEUE}|MAX_RETRIES|RETRY_DELAY)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueSettings:
-    """How one queue behaves. Retries are attempts after the first; cancelled jobs are kept as completed ones."""
+    """How one queue behaves. Retries are attempts after the first; cancelled jobs are kept as completed ones.
+
+    It is healthy while it has no more failed, waiting and stalled jobs than that, and a worker where it needs one.
+    """
 
     concurrency: int
     rate_limit: RateLimit | None
@@ -41,6 +48,10 @@ class QueueSettings:
     retry_delay: timedelta
     completed_retention: Retention
     failed_retention: Retention
+    healthy_failed: int
+    healthy_waiting: int
+    healthy_stalled: int
+    needs_workers: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +76,18 @@ class JobSettings:
     failed_count: int = declared(
         "CABRANK_FAILED_KEPT", whole(0, _MOST_KEPT), "10000", "how many failed jobs a queue keeps"
     )
+    healthy_failed: int = declared(
+        "CABRANK_HEALTHY_FAILED", whole(0, _MOST_HEALTHY), "10", "failed jobs up to which a queue counts as healthy"
+    )
+    healthy_waiting: int = declared(
+        "CABRANK_HEALTHY_WAITING", whole(0, _MOST_HEALTHY), "100", "waiting jobs up to which a queue counts as healthy"
+    )
+    healthy_stalled: int = declared(
+        "CABRANK_HEALTHY_STALLED", whole(0, _MOST_HEALTHY), "0", "jobs without a live lease, up to which it does"
+    )
+    needs_workers: bool = declared(
+        "CABRANK_NEEDS_WORKERS", flag, "true", "whether a queue with tasks or jobs needs a worker to count as healthy"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,17 +106,37 @@ class QueueVariables:
     retry_delay: timedelta | None = declared(
         "{QUEUE}_RETRY_DELAY", optional(milliseconds(1, _DAY_MS)), "", "JOB_RETRY_DELAY for one queue"
     )
+    healthy_failed: int | None = declared(
+        "{QUEUE}_QUEUE_HEALTHY_FAILED", optional(whole(0, _MOST_HEALTHY)), "", "CABRANK_HEALTHY_FAILED for one queue"
+    )
+    healthy_waiting: int | None = declared(
+        "{QUEUE}_QUEUE_HEALTHY_WAITING", optional(whole(0, _MOST_HEALTHY)), "", "CABRANK_HEALTHY_WAITING for one queue"
+    )
+    healthy_stalled: int | None = declared(
+        "{QUEUE}_QUEUE_HEALTHY_STALLED", optional(whole(0, _MOST_HEALTHY)), "", "CABRANK_HEALTHY_STALLED for one queue"
+    )
+    needs_workers: bool | None = declared(
+        "{QUEUE}_QUEUE_NEEDS_WORKERS", optional(flag), "", "CABRANK_NEEDS_WORKERS for one queue"
+    )
 
     def over(self, jobs: JobSettings, *, usual_concurrency: int) -> QueueSettings:
         """The settings of the queue: what is said here, else what holds for every queue."""
         return QueueSettings(
             concurrency=self.concurrency or usual_concurrency,
             rate_limit=self.rate_limit,
-            max_retries=jobs.max_retries if self.max_retries is None else self.max_retries,
+            max_retries=_first(self.max_retries, jobs.max_retries),
             retry_delay=self.retry_delay or jobs.retry_delay,
             completed_retention=Retention(age=jobs.completed_age, count=jobs.completed_count),
             failed_retention=Retention(age=jobs.failed_age, count=jobs.failed_count),
+            healthy_failed=_first(self.healthy_failed, jobs.healthy_failed),
+            healthy_waiting=_first(self.healthy_waiting, jobs.healthy_waiting),
+            healthy_stalled=_first(self.healthy_stalled, jobs.healthy_stalled),
+            needs_workers=_first(self.needs_workers, jobs.needs_workers),
         )
+
+
+def _first(said: T | None, otherwise: T) -> T:
+    return otherwise if said is None else said
 
 
 def spelling(queue: str) -> str:

@@ -83,6 +83,9 @@ class Settings:
     reflection: bool = declared(
         "CABRANK_REFLECTION", text.flag, "false", "whether the server describes its contract to tools like grpcurl"
     )
+    bullmq_metrics: bool = declared(
+        "CABRANK_BULLMQ_METRICS", text.flag, "false", "whether metrics also have bullmq_job_count, for older boards"
+    )
     shutdown_grace: timedelta = declared(
         "CABRANK_SHUTDOWN_SECONDS", text.seconds(0, 3600), "10", "how long running calls may take when it stops"
     )

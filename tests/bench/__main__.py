@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from tests.bench.enqueue import enqueue_answers, one_key_one_job
 from tests.bench.faults import smtp_outage, smtp_refusals, worker_killed
 from tests.bench.figure import Measurement
+from tests.bench.looking import list_is_stable, stats_do_not_grow
 from tests.bench.mail import mail_lands
+from tests.bench.soak import counts_agree
 from tests.bench.start import concurrency_holds, delayed_jobs_wait_in_redis, idle_queue_starts
+from tests.bench.steering import bulk_leaves_room, pause_holds
 
 MEASUREMENTS: tuple[Measurement, ...] = (
     mail_lands,
@@ -19,6 +22,11 @@ MEASUREMENTS: tuple[Measurement, ...] = (
     worker_killed,
     smtp_refusals,
     smtp_outage,
+    stats_do_not_grow,
+    list_is_stable,
+    pause_holds,
+    bulk_leaves_room,
+    counts_agree,
 )
 
 

@@ -13,7 +13,7 @@ from cabrank.v1.email_pb2_grpc import EmailServiceStub
 from cabrank.v1.queue_pb2 import EnqueueRequest
 from cabrank.v1.queue_pb2_grpc import QueueServiceStub
 
-from server.engine import steer
+from server.engine import look
 from tests.bench.figure import Figure, spread
 from tests.system.stack import Stack
 
@@ -58,7 +58,7 @@ def one_key_one_job() -> Iterator[Figure]:
 
         with ThreadPoolExecutor(_CONNECTIONS) as pool:
             answers = [answer for each in pool.map(calls, range(_CONNECTIONS)) for answer in each]
-        jobs = sum(stack.engine.run(steer.counts("probe")).jobs.values())
+        jobs = sum(stack.engine.run(look.stats("probe")).jobs.values())
     ids, created = {job_id for job_id, _ in answers}, sum(created for _, created in answers)
     yield Figure(
         claim="one idempotency key, sent 1,000 times from 16 connections: one job",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -22,8 +23,22 @@ class Figure:
 Measurement = Callable[[], Iterable[Figure]]
 
 
-def spread(values: Iterable[float], unit: str) -> str:
-    """Median and what lies around it."""
+def median(values: Iterable[float]) -> float:
+    return statistics.median(values)
+
+
+def p99(values: Iterable[float]) -> float:
     ordered = sorted(values)
-    p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
-    return f"median {statistics.median(ordered):.2f} {unit}, p99 {p99:.2f}, max {ordered[-1]:.2f} (n = {len(ordered)})"
+    return ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
+
+
+def spread(values: Sequence[float], unit: str) -> str:
+    """Median and what lies around it."""
+    return f"median {median(values):.2f} {unit}, p99 {p99(values):.2f}, max {max(values):.2f} (n = {len(values)})"
+
+
+def timed(call: Callable[[], object]) -> float:
+    """How long it took, in ms."""
+    began = time.perf_counter()
+    call()
+    return (time.perf_counter() - began) * 1000

@@ -13,7 +13,7 @@ from cabrank.v1.queue_pb2 import EnqueueRequest
 from cabrank.v1.queue_pb2_grpc import QueueServiceStub
 from google.protobuf.duration_pb2 import Duration
 
-from server.engine import admit, steer
+from server.engine import admit, look
 from server.engine.job import JobState, NewJob
 from server.engine.names import new_job_id
 from tests.bench.figure import Figure, spread
@@ -81,7 +81,7 @@ def delayed_jobs_wait_in_redis() -> Iterator[Figure]:
         (start, *_) = stack.ledger()
         late = (start.at - due) * 1000
         grown = _resident(worker.pid) - before
-        counts = stack.engine.run(steer.counts("probe"))
+        counts = stack.engine.run(look.stats("probe"))
     yield Figure(
         claim="behind 100,000 delayed jobs a due one starts on time",
         measured=f"{late:.0f} ms after it was due; {counts[JobState.DELAYED]} still delayed",

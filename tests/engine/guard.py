@@ -13,8 +13,10 @@ _GUARD = """
 local unguarded, declared = redis, {}
 for _, name in ipairs(KEYS) do declared[name] = true end
 local of_one_key = {}
-for name in string.gmatch('EXISTS HDEL HEXISTS HGET HINCRBY HMGET HSET HSETNX PERSIST ZADD ZCARD ZRANGE ZRANGEBYSCORE '
-  .. 'ZREM ZREMRANGEBYSCORE ZSCORE', '%S+') do of_one_key[name] = true end
+for name in string.gmatch('EXISTS HDEL HEXISTS HGET HGETALL HINCRBY HMGET HSET HSETNX HVALS PERSIST XADD XRANGE '
+  .. 'XREVRANGE ZADD ZCARD ZCOUNT ZRANGE ZRANGEBYSCORE ZRANK ZREM ZREMRANGEBYSCORE ZSCORE', '%S+') do
+  of_one_key[name] = true
+end
 local redis = { call = function(command, name, ...)
   if command == 'TIME' then return unguarded.call(command) end
   if not of_one_key[command] then error('a command that the guard does not know: ' .. command) end

@@ -148,7 +148,13 @@ def contents(raw: redis.Redis) -> Contents:
 
 
 def _entries(raw: redis.Redis, key: bytes) -> dict[bytes, Any]:
-    entries: Any = raw.hgetall(key) if raw.type(key) == b"hash" else raw.zrange(key, 0, -1, withscores=True)
+    match raw.type(key):
+        case b"hash":
+            entries: Any = raw.hgetall(key)
+        case b"stream":
+            entries = raw.xrange(key)
+        case _:
+            entries = raw.zrange(key, 0, -1, withscores=True)
     return dict(entries)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from server.engine import script
 
 FOLDER = Path(script.__file__).parent / "lua"
-_KEY = re.compile(r"^--(?: KEYS)? +([a-z_]+) +(HASH|ZSET) +(\S.*)$")
+_KEY = re.compile(r"^--(?: KEYS)? +([a-z_]+) +(HASH|ZSET|STREAM) +(\S.*)$")
 
 
 def text_of(name: str) -> str:

@@ -19,6 +19,7 @@ STATES = [state.value for state in JobState]
 LIVE = [state.value for state in JobState if not state.terminal]
 ENDED = [state.value for state in JobState if state.terminal]
 _KEPT_WITH_A_JOB = ("attempts", "spent", "outcomes", "secrets", "progress", "logs")
+_BAND = 2**45  # places
 
 
 class Snapshot(dict[str, dict[str, Any]]):
@@ -30,6 +31,8 @@ class Snapshot(dict[str, dict[str, Any]]):
         for key, kind in TYPES.items():
             if kind == "HASH":
                 pipeline.hgetall(_KEYS[key])
+            elif kind == "STREAM":
+                pipeline.xrange(_KEYS[key])
             else:
                 pipeline.zrange(_KEYS[key], 0, -1, withscores=True)
         return cls(
@@ -44,6 +47,13 @@ class Snapshot(dict[str, dict[str, Any]]):
     @property
     def ended(self) -> set[str]:
         return set().union(*(self[state] for state in ENDED))
+
+    @property
+    def news(self) -> Iterator[tuple[str, str]]:
+        """Job id and what it entered, or `gone`, in the order in which it was told."""
+        for entry in self["events"].values():
+            for name, job_ids in entry.items():
+                yield from ((job_id, name.partition(" ")[0]) for job_id in job_ids.split())
 
     def state(self, job_id: str) -> str | None:
         return next((state for state in STATES if job_id in self[state]), None)
@@ -70,11 +80,22 @@ class Snapshot(dict[str, dict[str, Any]]):
         yield [job_id for job_id in standing if standing.count(job_id) > 1] or set(standing) ^ self["jobs"].keys()
         yield (self["leases"].keys() ^ self["active"].keys()) | (self["cancels"].keys() - self["active"].keys())
         yield self["secrets"].keys() ^ {job_id for job_id in self.live if self.head(job_id)[6] == "1"}
-        yield [key for key in _KEPT_WITH_A_JOB if self[key].keys() - self["jobs"].keys()]
+        yield [key for key in _KEPT_WITH_A_JOB if self[key].keys() - self["jobs"].keys()] or (
+            self["outcomes"].keys() - self.ended
+        )
         yield self["expiring"].keys() - self.live
         yield self["kept"].keys() ^ {job_id for job_id in self.ended if self.head(job_id)[4] != "0"}
         yield list(self._broken_claims())
-        yield [rank for rank in self["waiting"].values() if not 0 < rank < 2**53 or rank != int(rank)]
+        yield list(self._broken_ranks())
+
+    def _broken_ranks(self) -> Iterator[str]:
+        """Also those that leases keep for the way back."""
+        on_lease = {job_id: float(text.split(" ")[3]) for job_id, text in self["leases"].items()}
+        for job_id, rank in (self["waiting"] | on_lease).items():
+            if not 0 < rank < 2**53 or rank != int(rank):
+                yield f"{job_id} has rank {rank}"
+            if rank // _BAND != int(self.head(job_id)[1]):
+                yield f"{job_id} stands in another band than its record says"
 
     def _broken_claims(self) -> Iterator[str]:
         """Unique keys without a time belong to live jobs; each claim with a time is on the list to be removed."""
@@ -88,4 +109,6 @@ class Snapshot(dict[str, dict[str, Any]]):
 
 
 def _read(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_read(name): _read(text) for name, text in value.items()}
     return value.decode("latin-1") if isinstance(value, bytes) else value

@@ -22,13 +22,14 @@ from redis.exceptions import ResponseError
 
 from server.dev.ports import free_port
 from server.dev.valkey import EmbeddedServer
-from server.engine.admit import Enqueued, enqueue, get
+from server.engine.admit import enqueue
 from server.engine.call import Call, keys_of
 from server.engine.engine import AsyncEngine, Engine
-from server.engine.errors import BackendFault, BackendFull, BackendUnavailable, JobNotFound
+from server.engine.errors import BackendFault, BackendFull, BackendUnavailable
 from server.engine.job import JobState
+from server.engine.look import stats
 from server.engine.script import Script, Source
-from server.engine.steer import Counts, counts, resume
+from server.engine.steer import resume
 from server.engine.store import Store
 from tests.conftest import Servers, raw_client
 from tests.engine.hands import QUEUE, look, new_job, put
@@ -57,9 +58,6 @@ class Driver:
 
     def run(self, call: Call[Any]) -> Any:
         return self._wait(self._engine.run(call))
-
-    def run_all(self, calls: list[Call[Any]]) -> Any:
-        return self._wait(self._engine.run_all(calls))
 
     def close(self) -> None:
         self._wait(self._engine.close())
@@ -103,7 +101,7 @@ def own_server(request: pytest.FixtureRequest, servers: Servers) -> Iterator[Emb
 @pytest.fixture
 def own_driver(own_server: EmbeddedServer, flavour: str) -> Iterator[Driver]:
     driver = Driver(Store.parse(own_server.url), flavour, timeout=TIMEOUT)
-    driver.run(counts(QUEUE))
+    driver.run(stats(QUEUE))
     yield driver
     driver.close()
 
@@ -127,14 +125,14 @@ def test_a_script_that_the_server_does_not_know_is_brought_along(driver: Driver,
         raw.script_flush()
         assert driver.run(enqueue(QUEUE, [new_job(f"j{n}")]))[0].created
 
-    assert driver.run(counts(QUEUE))[JobState.WAITING] == 3
+    assert driver.run(stats(QUEUE))[JobState.WAITING] == 3
 
 
 def test_a_script_that_the_server_knows_is_called_by_its_name(driver: Driver, raw: redis.Redis) -> None:
-    driver.run(counts(QUEUE))
+    driver.run(stats(QUEUE))
     raw.config_resetstat()
 
-    driver.run(counts(QUEUE))
+    driver.run(stats(QUEUE))
 
     calls = raw.info("commandstats")
     assert calls["cmdstat_evalsha"]["calls"] == 1
@@ -170,7 +168,7 @@ def test_a_plain_text_does_what_the_flagged_one_does(store: Store, raw: redis.Re
 
 
 def test_a_broken_connection_is_replaced_and_the_call_sent_again(driver: Driver, raw: redis.Redis) -> None:
-    driver.run(counts(QUEUE))
+    driver.run(stats(QUEUE))
     for n in range(5):
         raw.client_kill_filter(_type="normal", skipme=True)
 
@@ -183,7 +181,7 @@ def test_a_server_that_is_away_is_unavailable_and_used_again_when_it_is_back(
     own_server.kill()
     for _ in range(3):
         with pytest.raises(BackendUnavailable, match=r"^the queue's storage cannot be reached$"):
-            own_driver.run(counts(QUEUE))
+            own_driver.run(stats(QUEUE))
 
     own_server.restart()
     assert own_driver.run(enqueue(QUEUE, [new_job()]))[0].created
@@ -193,10 +191,10 @@ def test_a_driver_can_be_made_before_its_server_is_there(own_server: EmbeddedSer
     own_server.kill()
     driver = Driver(Store.parse(own_server.url), flavour, timeout=TIMEOUT)
     with pytest.raises(BackendUnavailable):
-        driver.run(counts(QUEUE))
+        driver.run(stats(QUEUE))
 
     own_server.restart()
-    driver.run(counts(QUEUE))
+    driver.run(stats(QUEUE))
     driver.close()
 
 
@@ -223,7 +221,7 @@ def test_a_call_without_an_answer_is_given_up_in_time_and_not_sent_again(
         scripts = raw.info("commandstats")
         assert scripts.get("cmdstat_evalsha", {"calls": 0})["calls"] <= 1
     assert own_driver.run(enqueue(QUEUE, [new_job()]))[0].job_id == "a"
-    assert own_driver.run(counts(QUEUE))[JobState.WAITING] == 1
+    assert own_driver.run(stats(QUEUE))[JobState.WAITING] == 1
 
 
 @pytest.mark.parametrize(
@@ -278,10 +276,10 @@ def test_no_error_repeats_the_password(tmp_path: Path, flavour: str) -> None:
         url = server.url.replace("unix://", "unix://:wrong-word@")
         driver = Driver(Store.parse(url), flavour)
         with pytest.raises(BackendUnavailable) as refused:
-            driver.run(counts(QUEUE))
+            driver.run(stats(QUEUE))
         server.kill()
         with pytest.raises(BackendUnavailable) as absent:
-            driver.run(counts(QUEUE))
+            driver.run(stats(QUEUE))
         driver.close()
 
     for raised in (refused, absent):
@@ -294,18 +292,6 @@ def test_a_password_opens_the_door(tmp_path: Path, flavour: str) -> None:
         driver = Driver(Store.parse(server.url.replace("unix://", "unix://:p%40ss%3Aw%2Frd%25@")), flavour)
         assert driver.run(enqueue(QUEUE, [new_job()]))[0].created
         driver.close()
-
-
-def test_several_calls_are_answered_in_their_order(driver: Driver) -> None:
-    added, found = driver.run_all([enqueue(QUEUE, [new_job()]), counts("sync")])
-
-    assert isinstance(added[0], Enqueued)
-    assert isinstance(found, Counts)
-
-
-def test_one_refusal_among_several_calls_is_raised(driver: Driver) -> None:
-    with pytest.raises(JobNotFound):
-        driver.run_all([counts(QUEUE), get(QUEUE, "nobody"), counts(QUEUE)])
 
 
 def test_without_a_clock_of_its_own_the_time_is_that_of_redis(driver: Driver, raw: redis.Redis) -> None:
@@ -330,7 +316,7 @@ def test_one_engine_serves_many_threads_and_gives_each_its_own_answers(store: St
                     crossed.append(job.id)
 
         _in_threads(8, ask)
-        assert engine.run(counts(QUEUE))[JobState.WAITING] == 400
+        assert engine.run(stats(QUEUE))[JobState.WAITING] == 400
 
     assert crossed == []
 
@@ -368,9 +354,9 @@ def test_who_waits_hears_that_the_server_is_gone(own_server: EmbeddedServer) -> 
         with pytest.raises(BackendUnavailable):
             engine.wait_for_work(QUEUE, seconds=1)
         with pytest.raises(BackendUnavailable):
-            engine.ping()
+            engine.run(stats(QUEUE))
         own_server.restart()
-        engine.ping()
+        assert engine.run(stats(QUEUE)).jobs
 
 
 @pytest.fixture
@@ -435,6 +421,6 @@ async def test_a_call_that_is_cancelled_on_its_way_never_gives_its_answer_to_ano
     assert crossed == []
     assert min(answered, cancelled) > 50
     # No connection was lost from the pool on the way: all of them serve at once.
-    found = await asyncio.gather(*(async_engine.run(counts(QUEUE)) for _ in range(64)))
+    found = await asyncio.gather(*(async_engine.run(stats(QUEUE)) for _ in range(64)))
     assert found[0][JobState.WAITING] >= answered
     assert len(raw.client_list()) <= 64 + 8

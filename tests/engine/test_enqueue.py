@@ -13,7 +13,7 @@ from server.engine.admit import BATCH_LIMIT, enqueue
 from server.engine.engine import Engine
 from server.engine.errors import IdempotencyKeyReused, InvalidValue, JobExists, UniqueConflict
 from server.engine.job import JobState, NewJob, OnConflict, Unique
-from server.engine.steer import counts
+from server.engine.look import stats
 from server.engine.store import Store
 from server.engine.sweep import Retentions, prune
 from tests.conftest import Clock
@@ -63,7 +63,7 @@ def test_a_batch_keeps_its_order(engine: Engine, worker: Worker) -> None:
 def test_a_full_batch_is_taken(engine: Engine) -> None:
     put(engine, *(f"j{n}" for n in range(BATCH_LIMIT)))
 
-    assert engine.run(counts(QUEUE))[JobState.WAITING] == BATCH_LIMIT
+    assert engine.run(stats(QUEUE))[JobState.WAITING] == BATCH_LIMIT
 
 
 @pytest.mark.parametrize("number", [0, BATCH_LIMIT + 1])
@@ -92,8 +92,8 @@ def test_a_higher_priority_goes_first_and_equals_in_their_order(engine: Engine, 
 
 
 def test_the_order_holds_where_ranks_are_at_their_largest(engine: Engine, worker: Worker, raw: redis.Redis) -> None:
-    """A rank must stay an exact double: the lowest band, after 17 million million jobs."""
-    raw.hset(f"cabrank:{{{QUEUE}}}:meta", "seq", 2**44 - 10)
+    """A rank must stay an exact double: the last places of the lowest band."""
+    raw.hset(f"cabrank:{{{QUEUE}}}:meta", "seq", 2**45 - 10)
     names = [f"j{n}" for n in (3, 1, 2, 0)]
 
     put(engine, *(new_job(name, priority=-100) for name in names), new_job("normal"))
@@ -102,6 +102,23 @@ def test_the_order_holds_where_ranks_are_at_their_largest(engine: Engine, worker
     assert ids(taken) == ["normal", *names]
     engine.run(completed(taken[0]))
     assert ids(Worker(engine, name="w2").take()) == []
+
+
+def test_the_order_holds_when_the_clock_has_run_out_of_places(engine: Engine, clock: Clock, worker: Worker) -> None:
+    """A rank has room for the clock until 2042; after that places go on counting, and each stays in its band."""
+    for year, name in ((2042, "a"), (2043, "b"), (2100, "c"), (2100, "d")):
+        clock.now = clock.now.replace(year=year, month=12)
+        put(engine, new_job(name, priority=-100), new_job(f"higher-{name}", priority=-99))
+
+    assert ids(worker.take()) == [*(f"higher-{name}" for name in "abcd"), *"abcd"]
+
+
+def test_the_order_holds_when_the_clock_goes_back(engine: Engine, clock: Clock, worker: Worker) -> None:
+    for name in "abc":
+        put(engine, name)
+        clock.advance(days=-400 * 5)  # in the end before 2026, where places begin
+
+    assert ids(worker.take()) == ["a", "b", "c"]
 
 
 def test_a_delayed_job_is_due_after_its_delay(engine: Engine, clock: Clock, worker: Worker) -> None:
@@ -262,7 +279,7 @@ def test_twins_within_a_batch_are_one_job(engine: Engine) -> None:
 
     for first, second in (by_id, by_key, by_unique):
         assert (first.job_id, first.created, second.created) == (second.job_id, True, False)
-    assert engine.run(counts(QUEUE))[JobState.WAITING] == 3
+    assert engine.run(stats(QUEUE))[JobState.WAITING] == 3
 
 
 def test_unlike_twins_within_a_batch_are_refused(engine: Engine, raw: redis.Redis) -> None:
@@ -404,7 +421,7 @@ def test_a_replacement_within_a_batch_leaves_one_job(engine: Engine, clock: Cloc
 
     assert look(engine).request.payload == b"[2]"
     assert look(engine).run_at == clock.now + timedelta(seconds=9)
-    assert engine.run(counts(QUEUE))[JobState.WAITING] == 0
+    assert engine.run(stats(QUEUE))[JobState.WAITING] == 0
 
 
 @pytest.mark.parametrize("masked", [b'"***"', None])
@@ -482,5 +499,5 @@ def test_queues_of_one_server_know_nothing_of_each_other(engine: Engine) -> None
     engine.run(enqueue("email", [keyed("a")]))
     engine.run(enqueue("sync", [keyed("a", queue="sync", payload=b"[]")]))
 
-    assert engine.run(counts("email"))[JobState.WAITING] == 1
-    assert engine.run(counts("sync"))[JobState.WAITING] == 1
+    assert engine.run(stats("email"))[JobState.WAITING] == 1
+    assert engine.run(stats("sync"))[JobState.WAITING] == 1

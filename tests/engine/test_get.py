@@ -1,30 +1,35 @@
-"""get, states and counts: what is known of jobs. They change nothing."""
+"""get, find, brief and states: what is known of jobs. They change nothing."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
 
 import pytest
 import redis
 
-from server.engine.admit import get, states
+from server.engine.admit import cancel, find, get, states
 from server.engine.engine import Engine
 from server.engine.errors import JobNotFound
 from server.engine.job import Job, JobState
-from server.engine.steer import counts, pause
-from tests.engine.hands import QUEUE, SETTLEMENTS, Worker, contents, look, new_job, put, state
-
-ENDS = {"complete": JobState.COMPLETED, "fail": JobState.FAILED, "stop": JobState.CANCELLED}
-
-
-@pytest.fixture
-def one_of_each(engine: Engine, worker: Worker) -> dict[str, JobState]:
-    """A job in every state, named after it."""
-    put(engine, new_job("delayed", delay=timedelta(days=1)), "active", *ENDS.values(), "waiting")
-    jobs = worker.take(4)
-    for job, name in zip(jobs[1:], ENDS, strict=True):
-        engine.run(SETTLEMENTS[name](job))
-    return {state.value: state for state in JobState}
+from server.engine.look import brief
+from server.engine.work import note
+from tests.conftest import Clock
+from tests.engine.hands import (
+    BACKOFF,
+    ERROR,
+    EXHAUSTED,
+    PAYLOAD,
+    QUEUE,
+    Worker,
+    completed,
+    contents,
+    failed,
+    look,
+    new_job,
+    put,
+    retried,
+    state,
+)
 
 
 def test_get_knows_every_state(engine: Engine, one_of_each: dict[str, JobState]) -> None:
@@ -62,23 +67,83 @@ def test_states_answers_in_the_order_asked(engine: Engine, one_of_each: dict[str
     assert engine.run(states(QUEUE, [])) == []
 
 
-def test_counts_counts_every_state(engine: Engine, one_of_each: dict[str, JobState]) -> None:
-    found = engine.run(counts(QUEUE))
+def test_find_knows_each_job_as_get_does(engine: Engine, one_of_each: dict[str, JobState]) -> None:
+    found = engine.run(find(QUEUE, ["nobody", *one_of_each]))
 
-    assert found.jobs == dict.fromkeys(JobState, 1)
-    assert (found[JobState.WAITING], found.paused) == (1, False)
+    assert found == [look(engine, job_id) for job_id in one_of_each]
+    assert engine.run(find(QUEUE, [])) == []
 
 
-def test_counts_of_an_unknown_queue_are_nothing(engine: Engine) -> None:
-    assert set(engine.run(counts("nobody")).jobs.values()) == {0}
+def test_in_brief_a_job_is_told_without_what_may_be_large(engine: Engine, worker: Worker) -> None:
+    put(engine, new_job(payload=b'"first line\\nsecond line"', labels={"tenant": "north"}))
+    job = worker.take_one()
+    engine.run(note(job.lease, progress=(50, "half"), line="half"))
+    engine.run(completed(job, result=b'"a long story"'))
+
+    (found,) = engine.run(brief(QUEUE, ["nobody", "a"]))
+
+    whole = look(engine)
+    assert whole.result
+    assert whole.progress
+    assert whole.logs
+    assert found == replace(whole, request=replace(whole.request, payload=b""), result=None, progress=None, logs=())
+
+
+def test_in_brief_it_has_the_newest_of_its_attempts_and_why_it_failed(
+    engine: Engine, clock: Clock, worker: Worker
+) -> None:
+    put(engine, "a")
+    for _ in range(2):
+        engine.run(retried(worker.take_one()))
+        clock.advance(BACKOFF)
+    engine.run(failed(worker.take_one()))
+
+    (found,) = engine.run(brief(QUEUE, ["a"]))
+
+    assert [(each.number, each.error) for each in found.attempts] == [(3, ERROR)]
+    assert found.failure == EXHAUSTED
+
+
+def test_in_brief_it_has_why_it_was_cancelled(engine: Engine, worker: Worker) -> None:
+    put(engine, "active", "a")
+    worker.take_one()
+    for job_id in ("active", "a"):
+        engine.run(cancel(QUEUE, job_id, "no longer wanted"))
+
+    asked, ended = engine.run(brief(QUEUE, ["active", "a"]))
+
+    assert asked.cancel_requested
+    assert asked.cancel_reason == ended.cancel_reason == "no longer wanted"
+
+
+def test_in_brief_a_running_job_has_its_attempt(engine: Engine, worker: Worker) -> None:
+    put(engine, "a")
+    worker.take_one()
+
+    (found,) = engine.run(brief(QUEUE, ["a"]))
+
+    assert [(each.number, each.worker, each.ended_at) for each in found.attempts] == [(1, "w1", None)]
+
+
+@pytest.mark.parametrize("record", [b"", b"what a hand wrote", b"a b c\n\n", b"t x 1 0 0 - 0 f -\n[]\n{}", b"\xff\n\n"])
+def test_a_record_that_was_written_over_hides_no_other_job(engine: Engine, raw: redis.Redis, record: bytes) -> None:
+    put(engine, "a", "b")
+    raw.hset(f"cabrank:{{{QUEUE}}}:jobs", "a", record)
+
+    for found in (engine.run(brief(QUEUE, ["a", "b"])), engine.run(find(QUEUE, ["a", "b"]))):
+        assert [(job.id, job.state, job.request.task) for job in found] == [
+            ("a", JobState.WAITING, "unreadable"),
+            ("b", JobState.WAITING, "email.welcome"),
+        ]
+    assert look(engine, "b").request.payload == PAYLOAD
 
 
 def test_looking_changes_nothing(engine: Engine, one_of_each: dict[str, JobState], raw: redis.Redis) -> None:
-    engine.run(pause(QUEUE))
     before = contents(raw)
 
     look(engine, "active")
     state(engine, "waiting")
-    assert engine.run(counts(QUEUE)).paused
+    engine.run(find(QUEUE, [*one_of_each]))
+    engine.run(brief(QUEUE, [*one_of_each]))
 
     assert contents(raw) == before

@@ -42,14 +42,16 @@ def test_the_guard_sees_what_it_shall_see(engine: Engine, command: str) -> None:
 
 @pytest.mark.parametrize("name", script.names())
 def test_keys_are_named_and_never_put_together(name: str) -> None:
-    """Read, not run: so it holds on every path. A key is `key.jobs`, or `key[state]` for a state that is at hand."""
+    """Read, not run: so it holds on every path. A key is `key.jobs`, or `key[state]` for a state that is at hand, which
+    page calls `set`.
+    """
     first_arguments = re.findall(r"redis\.call\(\s*'[A-Z]+'\s*(?:,\s*([^,()]+(?:\[[^\]]*\])?))?", code_of(name))
 
     assert first_arguments
     named = {match[1] for argument in first_arguments if (match := re.fullmatch(r"key\.([a-z_]+)", argument.strip()))}
     others = {argument.strip() for argument in first_arguments} - {f"key.{key}" for key in named}
     assert named <= declared_keys(name).keys()
-    assert others <= {"", "key[state]", "key[name]"}
+    assert others <= {"", "key[state]", "key[name]", "set"}
 
 
 @pytest.mark.parametrize("name", script.names())
@@ -57,7 +59,8 @@ def test_no_key_is_declared_in_vain(name: str) -> None:
     code = code_of(name)
 
     for key in declared_keys(name):
-        assert f"key.{key}" in code or f"'{key}'" in code, key
+        # page is asked for one of them by name.
+        assert f"key.{key}" in code or f"'{key}'" in code or name == "page", key
 
 
 @pytest.mark.parametrize("name", script.names())
@@ -140,6 +143,9 @@ DECIDING = {
     "cancel": ["jobs", "completed", "failed", "cancelled", "active", "waiting"],
     "reclaim": ["meta"],
     "promote": ["expiring", "delayed", "jobs"],
+    "revive": ["jobs", "spent", "failed", "claims"],
+    "remove": ["waiting", "jobs"],
+    "hasten": ["waiting", "delayed", "jobs"],
 }
 
 
@@ -163,12 +169,15 @@ def _all_but(raw: redis.Redis, key: str) -> dict[bytes, bytes | None]:
     return {name: raw.dump(name) for name in raw.scan_iter() if name != key.encode()}
 
 
-@pytest.mark.parametrize("name", ["enqueue", "note"])
+REFUSED_WHEN_FULL = {"enqueue", "note", "revive"}
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED_WHEN_FULL))
 def test_what_is_refused_when_memory_is_full_admits_or_only_tells(name: str) -> None:
     assert "-- Memory   refused when it is full" in text_of(name)
     assert script.load(name).flagged.text.startswith("#!lua\n")
 
 
-@pytest.mark.parametrize("name", sorted(set(script.names()) - {"enqueue", "note"}))
+@pytest.mark.parametrize("name", sorted(set(script.names()) - REFUSED_WHEN_FULL))
 def test_all_else_goes_on_when_memory_is_full(name: str) -> None:
     assert script.load(name).flagged.text.startswith("#!lua flags=allow-oom\n")

@@ -1,4 +1,4 @@
-"""Random lives of jobs: whatever callers, workers and sweeps do, and in whatever order, the invariants hold.
+"""Random lives of jobs: whatever callers, workers, operators and sweeps do, in whatever order, the invariants hold.
 
 CABRANK_TEST_EXAMPLES sets how many lives there are; each has 50 steps.
 """
@@ -26,10 +26,21 @@ from hypothesis.stateful import (
 from server.engine.admit import cancel, enqueue, states
 from server.engine.call import Call
 from server.engine.engine import Engine
-from server.engine.errors import Conflict, JobInState, JobNotFound, LeaseLost
-from server.engine.job import LeasedJob, NewJob, OnConflict, Unique
+from server.engine.errors import (
+    Conflict,
+    EngineError,
+    JobInState,
+    JobNotFound,
+    LeaseLost,
+    SecretsErased,
+    UniqueConflict,
+)
+from server.engine.job import JobState, LeasedJob, NewJob, OnConflict, Unique
+from server.engine.look import page, stats
+from server.engine.mend import hasten, remove, revive
+from server.engine.overrides import Overrides
 from server.engine.record import NORMAL_BAND, claim, epoch_ms
-from server.engine.steer import counts, pause, resume
+from server.engine.steer import pause, resume, unstarted, update
 from server.engine.store import Store
 from server.engine.sweep import Reclaimed, Retention, Retentions, promote, prune, reclaim
 from server.engine.work import Attention, Found, RateLimit, Reservation, Run, extend, note, reserve
@@ -51,6 +62,17 @@ RETENTIONS = Retentions(
 )
 ENDS = {"complete": "completed", "fail": "failed", "stop": "cancelled"}
 PUTS_OFF = ("retry", "snooze")
+# The drawing in server/engine/README.md: from where to where.
+ARROWS = {
+    None: {"waiting", "delayed"},
+    # To itself, and from waiting to delayed: replaced by another request.
+    "waiting": {"waiting", "delayed", "active", "failed", "cancelled", "gone"},
+    "delayed": {"delayed", "waiting", "failed", "cancelled", "gone"},
+    "active": {"waiting", "delayed", "completed", "failed", "cancelled"},
+    "completed": {"gone"},
+    "failed": {"waiting", "gone"},
+    "cancelled": {"gone"},
+}
 
 picks = st.integers(0, 10_000)
 workers, wants = st.sampled_from(["w1", "w2"]), st.sampled_from([1, 2, 9])
@@ -91,14 +113,20 @@ class Known:
     unique: Unique | None
     expires_at: datetime | None = None
     charges: list[str] = field(default_factory=list)  # what it was charged with, in order
+    retries: int = 0
 
 
 def pick(things: list[T], number: int) -> T:
     return things[number % len(things)]
 
 
+def _told(refusal: EngineError | None) -> tuple[type[EngineError], str] | None:
+    """By its kind, and the job that it names."""
+    return (type(refusal), refusal.job_id) if isinstance(refusal, Conflict | JobNotFound) else None
+
+
 class Life(RuleBasedStateMachine):
-    """One queue, its callers, two workers, and the sweeps."""
+    """One queue, its callers, two workers, its operators, and the sweeps."""
 
     def __init__(self, store: Store, raw: redis.Redis) -> None:
         super().__init__()
@@ -108,12 +136,13 @@ class Life(RuleBasedStateMachine):
         self.engine = Engine(store, clock=self.clock)
         self.now = Snapshot.take(raw)
         self.known: dict[str, Known] = {}
-        self.drawn = self.created = self.pruned = 0
+        self.drawn = self.created = self.gone = self.gone_ended = 0
         self.numbers = {"w1": 0, "w2": 0}
         self.hands: list[LeasedJob] = []  # everything that was ever handed out
         self.accepted: dict[tuple[str, str], str] = {}  # job id and token -> how the lease was settled
         self.starts: list[datetime] = []
         self.concurrency = 0
+        self.updated = False  # an operator changed the concurrency: a lower one stops nobody
         self.rate: RateLimit | None = None
 
     @initialize(by_rate=st.booleans())
@@ -130,7 +159,7 @@ class Life(RuleBasedStateMachine):
             return self.engine.run(guarded(call))
         finally:
             self.now = Snapshot.take(self.raw)
-            self._nothing_went_back()
+            self._nothing_went_back(call.script.name)
 
     def run_again(self, call: Call[T]) -> Any:
         """Once more, as after a lost answer: nothing may change, except that somebody is woken in vain."""
@@ -190,11 +219,11 @@ class Life(RuleBasedStateMachine):
         self.drawn += number
         self.created += len(self.run(enqueue(QUEUE, jobs)))
         self.known |= {job.id: Known(payload=job.payload, unique=None) for job in jobs}
-        band = [rank for rank in self.before["waiting"].values() if rank // 2**44 == NORMAL_BAND - priority]
+        band = [rank for rank in self.before["waiting"].values() if rank // 2**45 == NORMAL_BAND - priority]
         ranks = [self.now["waiting"][job.id] for job in jobs]
         assert ranks == sorted(ranks)
         assert ranks[0] > max(band, default=0)
-        assert {rank // 2**44 for rank in ranks} == {NORMAL_BAND - priority}
+        assert {rank // 2**45 for rank in ranks} == {NORMAL_BAND - priority}
 
     # What workers do.
 
@@ -227,11 +256,18 @@ class Life(RuleBasedStateMachine):
         reservation: Reservation = self.run(call)
         jobs = reservation.jobs
         assert (reservation.found is Found.JOBS) == bool(jobs)
-        assert "paused" not in self.before["meta"] or not jobs
+        assert not (jobs and self._paused(self.before))
+        assert "paused" not in self.now["meta"] or self._paused(self.now)
+        limit = int(self.now["meta"].get("concurrency", self.concurrency))
+        assert not (jobs and limit) or len(self.now["active"]) <= limit
         self._check_taken(jobs, want)
         self.hands += jobs
         self.starts += [self.clock.now] * len(jobs)
         return reservation, call
+
+    def _paused(self, moment: Snapshot) -> bool:
+        ends = int(moment["meta"].get("paused_until", 0))
+        return "paused" in moment["meta"] and (ends == 0 or ends > epoch_ms(self.clock.now))
 
     def _check_taken(self, jobs: list[LeasedJob], want: int) -> None:
         before, now = self.before, self.now
@@ -286,7 +322,7 @@ class Life(RuleBasedStateMachine):
         elif job_id in before["cancels"]:
             assert now.state(job_id) == "cancelled"
             assert now["outcomes"][job_id] == before["cancels"][job_id]
-        elif name in PUTS_OFF:
+        elif name in PUTS_OFF and before["leases"][job_id].split(" ")[11] == "0":
             assert now["delayed"][job_id] > epoch_ms(self.clock.now)
         else:
             assert now["waiting"][job_id] == float(before["leases"][job_id].split(" ")[3])
@@ -320,16 +356,24 @@ class Life(RuleBasedStateMachine):
         runs = [run_of(job) if started else Run(lease=job.lease, started_after=None) for job in jobs]
         call = extend(QUEUE, runs, lease=LEASE)
         told = self.run(call)
+        pausing = self._paused(self.before)
         for job in jobs:
             job_id = job.request.id
             if not self._holds(job):
                 assert told[job_id] is Attention.LEASE_LOST
                 assert self.now["active"].get(job_id) == self.before["active"].get(job_id)
             else:
+                had_started = self.before["leases"][job_id].split(" ")[5] != "0"
                 assert (told.get(job_id) is Attention.CANCEL) == (job_id in self.now["cancels"])
+                assert told.get(job_id, Attention.PAUSED) is not Attention.PAUSED or (
+                    (job_id in told) == (pausing and not had_started)
+                )
                 assert self.now["active"][job_id] == epoch_ms(self.clock.now + LEASE)
                 assert not started or self.now["leases"][job_id].split(" ")[5] != "0"
-        assert self.run_again(call) == told
+        # A start that was not known before is known then.
+        assert self.run_again(call) == {
+            job_id: need for job_id, need in told.items() if not (started and need is Attention.PAUSED)
+        }
 
     @precondition(lambda self: self.hands)
     @rule(number=picks)
@@ -400,7 +444,8 @@ class Life(RuleBasedStateMachine):
         pruning = self.run(prune(QUEUE, RETENTIONS, limit=limit))
         gone = self.before["jobs"].keys() - self.now["jobs"].keys()
         assert len(gone) == pruning.gone
-        self.pruned += pruning.gone
+        self.gone += pruning.gone
+        self.gone_ended += pruning.gone
         for job_id in gone:
             self._check_gone(job_id)
         for claimed, text in self.before["claims"].items():
@@ -431,10 +476,136 @@ class Life(RuleBasedStateMachine):
         assert all(at > epoch_ms(self.clock.now) for at in self.now["kept"].values())
         assert all(at > epoch_ms(self.clock.now) for at in self.now["claims_until"].values())
 
-    @rule(paused=st.sampled_from([True, False, False, False]))
-    def pause_or_resume(self, paused: bool) -> None:
-        self.run(pause(QUEUE) if paused else resume(QUEUE))
-        assert ("paused" in self.now["meta"]) == paused
+    @rule(lasts=st.sampled_from(["forever", 3 * SECOND, "over", "over", "over"]))
+    def pause_or_resume(self, lasts: str | timedelta) -> None:
+        ends = self.clock.now + lasts if isinstance(lasts, timedelta) else None
+        was = self._paused(self.now)
+        call = resume(QUEUE) if lasts == "over" else pause(QUEUE, "a deploy", until=ends)
+        self.run(call)
+        assert self._paused(self.now) == (lasts != "over")
+        since = self.now["meta"].get("paused")
+        assert since == (None if lasts == "over" else self.before["meta"]["paused"] if was else str(self._ms()))
+        self.run_again(call)
+
+    def _last_place(self, moment: Snapshot) -> int:
+        return int(moment["meta"].get("seq", 0))
+
+    def _ms(self) -> int:
+        return epoch_ms(self.clock.now)
+
+    @rule(concurrency=st.sampled_from([None, 1, 2, 5]))
+    def update(self, concurrency: int | None) -> None:
+        reset = ["concurrency"] if concurrency is None else []
+        self.run(update(QUEUE, Overrides(concurrency=concurrency), reset=reset))
+        self.updated = True
+        assert self.now["meta"].get("concurrency") == (None if concurrency is None else str(concurrency))
+
+    def _some_ids(self, numbers: list[int], state: str | None) -> list[str]:
+        """Of the jobs in a state where there are any, else of all that there ever were; one may be named twice."""
+        names = sorted((state and self.now[state]) or self.known)
+        return [pick(names, number) for number in numbers]
+
+    @precondition(lambda self: self.known)
+    @rule(numbers=some_picks, stale=st.sampled_from([False, False, True]), dry=st.sampled_from([False, False, True]))
+    def revive(self, numbers: list[int], stale: bool, dry: bool) -> None:
+        job_ids = self._some_ids(numbers, None if stale else "failed")
+        expected = self._refusals(job_ids)
+        call = revive(QUEUE, job_ids, dry=dry)
+        answers = self.run(call)
+        assert [_told(answer) for answer in answers] == expected
+        back = list(dict.fromkeys(job_id for job_id, refusal in zip(job_ids, expected, strict=True) if not refusal))
+        if dry or not back:
+            assert self.now == self.before
+        else:
+            self._check_revived(back)
+        assert [_told(answer) for answer in self.run_again(call)] == expected
+
+    def _refusals(self, job_ids: list[str]) -> list[tuple[type[EngineError], str] | None]:
+        """What revive must say to each of them."""
+        expected: list[tuple[type[EngineError], str] | None] = []
+        claimed: dict[str, str] = {}
+        for job_id in job_ids:
+            state, unique = self.now.state(job_id), None
+            if state == "failed":
+                unique = self.now.head(job_id)[5]
+            holder = claimed.get(unique or "-") or self._holder(unique or "-")
+            if state is None:
+                expected.append((JobNotFound, job_id))
+            elif state != "failed":
+                expected.append((JobInState, job_id))
+            elif self.now.head(job_id)[6] == "1":
+                expected.append((SecretsErased, job_id))
+            elif holder not in (None, job_id):
+                expected.append((UniqueConflict, str(holder)))
+            else:
+                expected.append(None)
+                claimed |= {unique: job_id} if unique and unique != "-" else {}
+        return expected
+
+    def _holder(self, claimed: str) -> str | None:
+        job_id, ends, _ = self.now["claims"].get(claimed, "- - -").split(" ")
+        lives = job_id in self.now.live if ends == "0" else ends != "-" and int(ends) > self._ms()
+        return job_id if lives else None
+
+    def _check_revived(self, job_ids: list[str]) -> None:
+        before, now = self.before, self.now
+        ranks = [now["waiting"][job_id] for job_id in job_ids]
+        places = [int(rank) % 2**45 for rank in ranks]
+        assert places == sorted(places)
+        assert self._last_place(before) < places[0] <= places[-1] == self._last_place(now)
+        for job_id in job_ids:
+            known, (_, _, created, expires, *_) = self.known[job_id], now.head(job_id)
+            assert created == before.head(job_id)[2]
+            if known.expires_at and known.expires_at <= self.clock.now:
+                known.expires_at = None
+            assert int(expires) == (epoch_ms(known.expires_at) if known.expires_at else 0)
+            assert now["attempts"].get(job_id) == before["attempts"].get(job_id)
+            known.charges.clear()
+            known.retries += 1
+
+    @precondition(lambda self: self.known)
+    @rule(
+        numbers=some_picks,
+        of=st.sampled_from([None, None, *ENDED, *LIVE]),
+        wanted=st.sampled_from([None, None, *JobState]),
+    )
+    def remove(self, numbers: list[int], of: str | None, wanted: JobState | None) -> None:
+        job_ids = list(dict.fromkeys(self._some_ids(numbers, of)))
+        call = remove(QUEUE, job_ids, state=wanted)
+        answers = self.run(call)
+        for job_id, answer in zip(job_ids, answers, strict=True):
+            was = self.before.state(job_id)
+            if was is None:
+                assert isinstance(answer, JobNotFound)
+            elif was == "active" or wanted not in (None, was):
+                assert isinstance(answer, JobInState)
+                assert (answer.state, self.now.state(job_id)) == (was, was)
+            else:
+                assert answer is None
+                assert job_id not in self.now["jobs"]
+                self.gone += 1
+                self.gone_ended += was in ENDED
+        assert not any(answer is None for answer in self.run_again(call))
+
+    @precondition(lambda self: self.known)
+    @rule(number=picks, of=st.sampled_from(["delayed", "delayed", "active", None]), active=st.booleans())
+    def hasten(self, number: int, of: str | None, active: bool) -> None:
+        (job_id,) = self._some_ids([number], of)
+        was = self.now.state(job_id)
+        call = hasten(QUEUE, job_id, active=active)
+        try:
+            state = self.run(call)
+        except (JobNotFound, JobInState):
+            assert was in (None, *ENDED) or (was == "active" and not active)
+            assert self.now == self.before
+            return
+        assert state == self.now.state(job_id) == ("active" if was == "active" else "waiting")
+        if was == "delayed":
+            assert self.now["waiting"][job_id] % 2**45 == self._last_place(self.now) > self._last_place(self.before)
+        else:
+            assert self.now["waiting"] == self.before["waiting"]
+        assert was != "active" or self.now["leases"][job_id] == self.before["leases"][job_id][:-1] + "1"
+        self.run_again(call)
 
     @rule(span=st.sampled_from([0.001, 1, 1, 2, 3, 3, 5, 5, 15, 3600]))
     def let_time_pass(self, span: float) -> None:
@@ -442,23 +613,49 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def looks_tell_what_is_there(self) -> None:
-        found = self.engine.run(counts(QUEUE))
+        found = self.engine.run(stats(QUEUE))
         assert {state.value: number for state, number in found.jobs.items()} == {
             state: len(self.now[state]) for state in [*LIVE, *ENDED]
         }
+        assert found.stalled == len([ends for ends in self.now["active"].values() if ends <= self._ms()])
+        assert found.paused == self._paused(self.now)
+        assert found.totals.removed == self.gone
         asked = sorted(self.known)
         assert self.engine.run(states(QUEUE, asked)) == [self.now.state(job_id) for job_id in asked]
+        leases = self.now["leases"]
+        assert self.engine.run(unstarted(QUEUE)) == len(
+            [i for i, ends in self.now["active"].items() if ends > self._ms() and leases[i].split(" ")[5] == "0"]
+        )
+
+    @rule(state=st.sampled_from(JobState), count=st.integers(1, 3), backwards=st.booleans())
+    def pages_tell_what_is_there(self, state: JobState, count: int, backwards: bool) -> None:
+        there = self.now[state]
+        order = sorted(there, key=lambda i: (0 if state is JobState.ACTIVE else there[i], i), reverse=backwards)
+        met: list[str] = []
+        after = None
+        while len(met) <= len(order):
+            found = self.engine.run(page(QUEUE, state, count=count, after=after, newest_first=backwards))
+            met += [place.job_id for place in found.places]
+            if not found.more:
+                break
+            after = found.places[-1]
+        assert (met, found.total) == (order, len(order))
 
     # What always holds.
 
-    def _nothing_went_back(self) -> None:
-        """Totals only rise, and an end is an end."""
+    def _nothing_went_back(self, name: str) -> None:
+        """Totals only rise, an end is an end but for operators and prune, and only reserve hands out."""
         before, now = self.before, self.now
-        assert all(int(now["totals"].get(name, -1)) >= int(n) for name, n in before["totals"].items())
+        assert all(int(now["totals"].get(field, -1)) >= int(n) for field, n in before["totals"].items())
+        assert list(now["events"].items())[: len(before["events"])] == list(before["events"].items())
         for state in ENDED:
             for job_id, end in before[state].items():
-                assert now[state].get(job_id) == end or job_id not in now["jobs"]
-        assert now["jobs"].keys() >= before.live
+                if job_id not in now["jobs"]:
+                    assert name in ("prune", "remove")
+                elif now[state].get(job_id) != end:
+                    assert (name, state, now.state(job_id)) == ("revive", "failed", "waiting")
+        assert name == "remove" or now["jobs"].keys() >= before.live
+        assert name == "reserve" or now["active"].keys() <= before["active"].keys()
 
     def _lined_up(self) -> set[str]:
         """What was delayed, and stands in the line now or has left it already; all of it was due."""
@@ -474,21 +671,36 @@ class Life(RuleBasedStateMachine):
     def no_limit_is_passed(self) -> None:
         if self.rate:
             assert len([start for start in self.starts if start > self.clock.now - RATE.period]) <= RATE.count
-        else:
+        elif not self.updated:
             assert len(self.now["active"]) <= CONCURRENCY
 
     @invariant()
     def every_job_is_accounted_for(self) -> None:
-        assert self.now.total("enqueued:") == self.created == len(self.now["jobs"]) + self.pruned
-        assert self.now.total("finished:") == len(self.now.ended) + self.pruned
-        assert "orphaned" not in self.now["totals"]
+        totals = self.now["totals"]
+        assert self.now.total("enqueued:") == self.created == len(self.now["jobs"]) + self.gone
+        assert self.now.total("finished:") == len(self.now.ended) + self.gone_ended + self.now.total("retried:")
+        assert int(totals.get("removed", 0)) == self.gone
+        assert "orphaned" not in totals
 
     @invariant()
     def nobody_is_charged_for_what_he_did_not_do(self) -> None:
         for job_id in self.now["jobs"]:
-            failures, lost, *_ = map(int, self.now["spent"].get(job_id, "0 0 0 0").split(" "))
-            charges = self.known[job_id].charges
-            assert (failures, lost) == (charges.count("failure"), charges.count("lost"))
+            failures, lost, _, _, retries, _ = self.now["spent"].get(job_id, "0 0 0 0 0 -").split(" ")
+            known = self.known[job_id]
+            assert (int(failures), int(lost)) == (known.charges.count("failure"), known.charges.count("lost"))
+            assert int(retries) == known.retries
+
+    @invariant()
+    def the_news_from_the_beginning_are_the_state_of_now(self) -> None:
+        """And each of them goes along an arrow of the drawing."""
+        told: dict[str, str] = {}
+        for job_id, word in self.now.news:
+            assert word in ARROWS[told.get(job_id)]
+            if word == "gone":
+                del told[job_id]
+            else:
+                told[job_id] = word
+        assert told == {job_id: self.now.state(job_id) for job_id in self.now["jobs"]}
 
     @invariant()
     def a_living_job_holds_its_unique_key(self) -> None:

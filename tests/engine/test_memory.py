@@ -10,12 +10,12 @@ import redis
 from server.engine.engine import Engine
 from server.engine.errors import BackendFull
 from server.engine.job import JobState
-from server.engine.steer import counts
+from server.engine.look import stats
 from tests.conftest import Clock
 from tests.engine.hands import QUEUE, Worker, completed, contents, new_job, put
 from tests.engine.transitions import TRANSITIONS
 
-REFUSED = ("enqueue", "note")
+REFUSED = ("enqueue", "note", "revive")
 
 
 @pytest.fixture
@@ -69,6 +69,6 @@ def test_a_queue_is_drained_and_takes_work_again(engine: Engine, worker: Worker,
     with pytest.raises(BackendFull):
         put(engine, "another")
 
-    assert engine.run(counts(QUEUE))[JobState.COMPLETED] == 50
+    assert engine.run(stats(QUEUE))[JobState.COMPLETED] == 50
     memory.config_set("maxmemory", 0)
     assert put(engine, "another")[0].created

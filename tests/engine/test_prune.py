@@ -11,7 +11,7 @@ from server.engine.admit import cancel
 from server.engine.engine import Engine
 from server.engine.errors import InvalidValue
 from server.engine.job import JobState, Unique
-from server.engine.steer import counts
+from server.engine.look import stats
 from server.engine.sweep import Retention, Retentions, prune
 from server.engine.work import extend, note
 from tests.conftest import Clock
@@ -152,7 +152,7 @@ def test_those_with_a_time_of_their_own_hide_no_others(
     clock.advance(HOUR)
 
     assert gone(engine, limit=limit) == 12
-    assert engine.run(counts(QUEUE))[JobState.COMPLETED] == 21
+    assert engine.run(stats(QUEUE))[JobState.COMPLETED] == 21
     clock.advance(8 * HOUR)
     assert gone(engine, limit=limit) == 21
 
@@ -241,10 +241,11 @@ def test_of_a_pruned_job_nothing_is_left(engine: Engine, clock: Clock, worker: W
     worker.reserve()
     assert gone(engine) == 1
 
-    assert keys_that_hold(raw, job_id) == {"reservations"}  # of a worker that lives; its next jobs take the place
+    # Of a worker that lives: its next jobs take the place. And the news of it, until newer ones push them out.
+    assert keys_that_hold(raw, job_id) == {"reservations", "events"}
     clock.advance(days=1)
     gone(engine)
-    assert {key.rpartition(":")[2] for key in contents(raw)} <= {"meta", "totals", "wake"}
+    assert {key.rpartition(":")[2] for key in contents(raw)} <= {"meta", "totals", "events", "wake"}
 
 
 def test_totals_do_not_fall_when_jobs_go(engine: Engine, clock: Clock, worker: Worker, raw: redis.Redis) -> None:
@@ -253,7 +254,7 @@ def test_totals_do_not_fall_when_jobs_go(engine: Engine, clock: Clock, worker: W
     clock.advance(HOUR)
 
     assert gone(engine) == 2
-    assert raw.hgetall(f"cabrank:{{{QUEUE}}}:totals") == before
+    assert raw.hgetall(f"cabrank:{{{QUEUE}}}:totals") == before | {b"removed": b"2"}
 
 
 @pytest.mark.parametrize(("age", "count"), [(timedelta(milliseconds=-1), 0), (timedelta(0), -1)])

@@ -19,8 +19,16 @@ from tests.engine.snapshot import TYPES, Snapshot
 README = (Path(engine_call.__file__).parent / "README.md").read_text()
 
 
+def test_its_table_of_files_has_every_file() -> None:
+    table = README.split("## The life of a job")[0]
+
+    assert sorted(re.findall(r"`([a-z]+\.py)`", table)) == sorted(
+        path.name for path in Path(engine_call.__file__).parent.glob("*.py") if path.name != "__init__.py"
+    )
+
+
 def test_its_table_of_keys_is_that_of_the_headers() -> None:
-    table = dict(re.findall(r"^\| `([a-z_]+)` \| (HASH|ZSET) \|", README, re.MULTILINE))
+    table = dict(re.findall(r"^\| `([a-z_]+)` \| (HASH|ZSET|STREAM) \|", README, re.MULTILINE))
 
     assert table == TYPES
 

@@ -14,7 +14,7 @@ from tests.engine.hands import QUEUE, SETTLEMENTS, Worker, contents, put
 from tests.engine.transitions import READING, SECOND, TRANSITIONS, a_mixed_batch
 
 # A second later these do what a second later is right: a lease runs from now, a sweep was now.
-OF_THEIR_MOMENT = {"extend", "note", "promote", "reclaim", "prune"}
+OF_THEIR_MOMENT = {"extend", "note", "promote", "reclaim", "prune", "attend"}
 
 
 def test_every_transition_is_tried_here() -> None:
@@ -31,18 +31,18 @@ def test_a_second_time_changes_nothing(
     once = contents(raw)
     assert (once == untouched) == (name in READING)
 
-    if name not in OF_THEIR_MOMENT:
+    if name.split(maxsplit=1)[0] not in OF_THEIR_MOMENT:
         clock.advance(milliseconds=20)
     engine.run(call)
 
     assert contents(raw) == once
 
 
-# A release leaves nothing to be recognised by, and a sweep finds nothing left to do.
-ANSWERS_OTHERWISE = {"enqueue", "release", "release of a cancelled job", "promote", "reclaim", "prune"}
+# A release leaves nothing to be recognised by, a removal nothing at all, and a sweep finds nothing left to do.
+ANSWERS_OTHERWISE = {"enqueue", "release", "remove", "promote", "reclaim", "prune"}
 
 
-@pytest.mark.parametrize("name", sorted(TRANSITIONS.keys() - ANSWERS_OTHERWISE))
+@pytest.mark.parametrize("name", [name for name in TRANSITIONS if name.split()[0] not in ANSWERS_OTHERWISE])
 def test_a_second_time_answers_alike(engine: Engine, clock: Clock, worker: Worker, name: str) -> None:
     call = TRANSITIONS[name](engine, clock, worker)
 

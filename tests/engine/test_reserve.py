@@ -11,7 +11,8 @@ import redis
 from server.engine.engine import Engine
 from server.engine.errors import InvalidValue
 from server.engine.job import FailureReason, JobState, OnConflict, Unique
-from server.engine.steer import counts, pause, resume
+from server.engine.look import stats
+from server.engine.steer import pause, resume
 from server.engine.sweep import reclaim
 from server.engine.work import Found, RateLimit, reserve
 from tests.conftest import Clock
@@ -303,4 +304,4 @@ def test_a_thousand_jobs_can_be_taken_at_once(engine: Engine, worker: Worker) ->
     put(engine, *(f"j{n}" for n in range(1000)))
 
     assert len(worker.take(1000)) == 1000
-    assert engine.run(counts(QUEUE))[JobState.ACTIVE] == 1000
+    assert engine.run(stats(QUEUE))[JobState.ACTIVE] == 1000

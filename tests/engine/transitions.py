@@ -6,15 +6,19 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from server.engine.admit import cancel, enqueue, get, states
+from server.engine.admit import cancel, enqueue, find, get, states
 from server.engine.call import Call
 from server.engine.engine import Engine
-from server.engine.job import OnConflict, Unique
-from server.engine.steer import counts, pause, resume
+from server.engine.events import changes, newest
+from server.engine.job import JobState, OnConflict, Unique
+from server.engine.look import Place, brief, crew, page, standing, stats
+from server.engine.mend import hasten, remove, revive
+from server.engine.overrides import Overrides
+from server.engine.steer import pause, resume, unstarted, update
 from server.engine.sweep import Retentions, promote, prune, reclaim
-from server.engine.work import RateLimit, extend, note, reserve
+from server.engine.work import RateLimit, Run, attend, extend, leave, note, reserve
 from tests.conftest import Clock
-from tests.engine.hands import LEASE, QUEUE, SETTLEMENTS, Worker, new_job, put, run_of
+from tests.engine.hands import LEASE, QUEUE, SETTLEMENTS, Worker, failed, new_job, put, run_of
 
 Prepare = Callable[[Engine, Clock, Worker], Call[Any]]
 SECOND = timedelta(seconds=1)
@@ -86,6 +90,101 @@ def an_end_of_pause(engine: Engine, clock: Clock, worker: Worker) -> Call[Any]:
     return resume(QUEUE)
 
 
+def a_pause_that_reaches_workers(engine: Engine, clock: Clock, worker: Worker) -> Call[Any]:
+    put(engine, "a")
+    job = worker.take_one()
+    engine.run(pause(QUEUE))
+    clock.advance(SECOND)
+    return extend(QUEUE, [Run(lease=job.lease, started_after=None)], lease=LEASE)
+
+
+def a_pause_that_is_over(engine: Engine, clock: Clock, worker: Worker) -> None:
+    engine.run(pause(QUEUE, "a deploy", until=clock.now + SECOND))
+    clock.advance(SECOND)
+
+
+def an_extension_after_a_pause(engine: Engine, clock: Clock, worker: Worker) -> Call[Any]:
+    put(engine, "a")
+    job = worker.take_one()
+    a_pause_that_is_over(engine, clock, worker)
+    return extend(QUEUE, [run_of(job)], lease=LEASE)
+
+
+def after_a_pause(call: Call[Any]) -> Prepare:
+    def prepare(engine: Engine, clock: Clock, worker: Worker) -> Call[Any]:
+        put(engine, "a")
+        a_pause_that_is_over(engine, clock, worker)
+        return call
+
+    return prepare
+
+
+def a_second_chance(engine: Engine, clock: Clock, worker: Worker) -> Call[Any]:
+    special = new_job("a", unique=Unique(key="a"), retention=9 * SECOND, expires_at=clock.now + 2 * SECOND)
+    put(engine, special, "b", "c")
+    engine.run(failed(*worker.take(2)))
+    clock.advance(SECOND)
+    return revive(QUEUE, ["a", "b"])
+
+
+def a_removal(engine: Engine, clock: Clock, worker: Worker) -> Call[Any]:
+    put(engine, new_job("ended", retention=9 * SECOND), new_job("a", unique=Unique(key="a")))
+    engine.run(SETTLEMENTS["complete"](worker.take_one()))
+    return remove(QUEUE, ["a", "ended", "nobody"])
+
+
+def a_signal(engine: Engine, clock: Clock, worker: Worker) -> Call[Any]:
+    put(engine, new_job("a", delay=9 * SECOND))
+    return hasten(QUEUE, "a")
+
+
+def a_signal_to_a_running_job(engine: Engine, clock: Clock, worker: Worker) -> Call[Any]:
+    put(engine, "a")
+    worker.take_one()
+    return hasten(QUEUE, "a", active=True)
+
+
+def an_update(engine: Engine, clock: Clock, worker: Worker) -> Call[Any]:
+    engine.run(update(QUEUE, Overrides(concurrency=3, needs_workers=True)))
+    rate = RateLimit(count=1, period=SECOND)
+    return update(QUEUE, Overrides(concurrency=5, rate_limit=rate), reset=["health"])
+
+
+def an_introduction(engine: Engine, clock: Clock, worker: Worker) -> Call[Any]:
+    return attend(QUEUE, worker.name, tasks=["email.welcome"], threads=8, started_at=clock.now)
+
+
+def a_farewell(engine: Engine, clock: Clock, worker: Worker) -> Call[Any]:
+    engine.run(an_introduction(engine, clock, worker))
+    put(engine, "a")
+    worker.take_one()
+    return leave(QUEUE, worker.name)
+
+
+def a_look(call: Call[Any]) -> Prepare:
+    """At a queue that a worker attends, with jobs that wait, are delayed, run and have ended."""
+
+    def prepare(engine: Engine, clock: Clock, worker: Worker) -> Call[Any]:
+        engine.run(an_introduction(engine, clock, worker))
+        put(engine, "ended", "active", "waiting", new_job("later", delay=9 * SECOND), new_job("soon", priority=-9))
+        rate = RateLimit(count=9, period=SECOND)
+        engine.run(SETTLEMENTS["complete"](worker.take(1, rate_limit=rate)[0], result=b"1"))
+        worker.take(1, rate_limit=rate)
+        return call
+
+    return prepare
+
+
+def a_watch(engine: Engine, clock: Clock, worker: Worker) -> Call[Any]:
+    cursor = engine.run(newest(QUEUE))
+    a_look(newest(QUEUE))(engine, clock, worker)
+    return changes(QUEUE, cursor)
+
+
+def a_first_watch(engine: Engine, clock: Clock, worker: Worker) -> Call[Any]:
+    return newest(QUEUE)
+
+
 def a_sweep(sweep: Call[Any]) -> Prepare:
     def prepare(engine: Engine, clock: Clock, worker: Worker) -> Call[Any]:
         put(engine, "lost", "ended", new_job("late", delay=SECOND, idempotency_key="k1"))
@@ -108,10 +207,37 @@ TRANSITIONS: dict[str, Prepare] = {
     "promote": a_sweep(promote(QUEUE)),
     "reclaim": a_sweep(reclaim(QUEUE)),
     "prune": a_sweep(prune(QUEUE, Retentions())),
-    "pause": a_sweep(pause(QUEUE)),
+    "revive": a_second_chance,
+    "remove": a_removal,
+    "hasten": a_signal,
+    "hasten of a running job": a_signal_to_a_running_job,
+    "pause": a_sweep(pause(QUEUE, "a deploy")),
+    "pause after another": after_a_pause(pause(QUEUE, "another deploy")),
+    "extend in a pause": a_pause_that_reaches_workers,
+    "extend after a pause": an_extension_after_a_pause,
+    "reserve after a pause": after_a_pause(reserve(QUEUE, worker="w", number=1, want=2, lease=LEASE)),
+    "promote after a pause": after_a_pause(promote(QUEUE)),
     "resume": an_end_of_pause,
-    "get": a_sweep(get(QUEUE, "lost")),
-    "states": a_sweep(states(QUEUE, ["lost", "late", "nobody"])),
-    "counts": a_sweep(counts(QUEUE)),
+    "update": an_update,
+    "attend": an_introduction,
+    "leave": a_farewell,
+    "newest of a queue without news": a_first_watch,
+    "newest": a_look(newest(QUEUE)),
+    "changes": a_watch,
+    "get": a_look(get(QUEUE, "ended")),
+    "get of many": a_look(find(QUEUE, ["waiting", "nobody"])),
+    "get in brief": a_look(brief(QUEUE, ["ended", "active"])),
+    "states": a_look(states(QUEUE, ["ended", "later", "nobody"])),
+    "stats": a_look(stats(QUEUE)),
+    "page": a_look(page(QUEUE, JobState.WAITING, count=1)),
+    "page from the end": a_look(
+        page(QUEUE, JobState.WAITING, count=1, after=Place(job_id="nobody", score=f"{2**52}"), newest_first=True)
+    ),
+    "standing": a_look(standing(QUEUE, "waiting")),
+    "crew": a_look(crew(QUEUE)),
+    "unstarted": a_look(unstarted(QUEUE)),
 }
-READING = {"get", "states", "counts"}
+READING = {
+    *("newest", "changes", "get", "get of many", "get in brief", "states", "stats"),
+    *("page", "page from the end", "standing", "crew", "unstarted"),
+}

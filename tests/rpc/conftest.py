@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 import redis
+from cabrank.v1.admin_pb2_grpc import AdminServiceStub
 from cabrank.v1.email_pb2_grpc import EmailServiceStub
 from cabrank.v1.queue_pb2_grpc import QueueServiceStub
 
+from server.admin import Admin
 from server.catalog import Catalog
 from server.dev.valkey import EmbeddedServer
+from server.engine.commits import Commits
 from server.engine.engine import AsyncEngine, Engine
 from server.engine.store import Store
 from server.engine.sweep import Retention, Retentions, prune
@@ -28,6 +31,7 @@ from tests.conftest import raw_client
 from tests.engine.hands import Worker
 
 if TYPE_CHECKING:
+    from cabrank.v1.admin_pb2_grpc import AdminServiceAsyncStub
     from cabrank.v1.email_pb2_grpc import EmailServiceAsyncStub
     from cabrank.v1.queue_pb2_grpc import QueueServiceAsyncStub
 
@@ -54,9 +58,13 @@ async def opened(
     async def unready() -> str | None:
         return why_not[0] if why_not else None
 
+    commits = Commits(engine)
+    catalog, settings_of = catalog or Catalog.load(), (settings or Settings()).queue
     server = RpcServer(
         engine=engine,
-        intake=Intake(catalog or Catalog.load(), (settings or Settings()).queue),
+        commits=commits,
+        admin=Admin(engine=engine, commits=commits, catalog=catalog, settings_of=settings_of),
+        intake=Intake(catalog, settings_of),
         unready=unready,
         observe=lambda *observation: observed.append(observation),
         reflected=True,
@@ -102,6 +110,11 @@ async def channel(door: Door) -> AsyncIterator[grpc.aio.Channel]:
 @pytest.fixture
 def queues(channel: grpc.aio.Channel) -> QueueServiceAsyncStub:
     return QueueServiceStub(channel)
+
+
+@pytest.fixture
+def admin(channel: grpc.aio.Channel) -> AdminServiceAsyncStub:
+    return AdminServiceStub(channel)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import StatusCode
 
-from server.engine.steer import counts
+from server.engine.look import stats
 from tests.engine.hands import Worker
 from tests.rpc.refusals import refused
 
@@ -106,7 +106,7 @@ def nothing_is_stored(worker: Worker, raw: Any) -> Any:
     """Whatever a test of this module asks for."""
     yield
     assert raw.dbsize() == 0
-    assert sum(worker.engine.run(counts("email")).jobs.values()) == 0
+    assert sum(worker.engine.run(stats("email")).jobs.values()) == 0
 
 
 @pytest.mark.parametrize("name", PAYLOADS)

@@ -8,7 +8,7 @@ from cabrank.v1 import queue_pb2
 from cabrank.v1.queue_pb2 import EnqueueBatchRequest, EnqueueRequest, GetJobRequest
 from grpc import StatusCode
 
-from server.engine.steer import counts
+from server.engine.look import stats
 from tests.engine.hands import Worker
 from tests.rpc.refusals import refused
 
@@ -24,7 +24,7 @@ def welcome(payload: str = PAYLOAD, **rules: Any) -> EnqueueRequest:
 
 
 def stored(worker: Worker) -> int:
-    return sum(worker.engine.run(counts("email")).jobs.values())
+    return sum(worker.engine.run(stats("email")).jobs.values())
 
 
 async def test_every_job_is_answered_in_its_place(queues: QueueServiceAsyncStub, worker: Worker) -> None:

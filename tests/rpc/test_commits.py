@@ -17,11 +17,11 @@ from cabrank.v1.queue_pb2_grpc import QueueServiceStub
 from server.dev.valkey import EmbeddedServer
 from server.engine.admit import enqueue
 from server.engine.call import Call
+from server.engine.commits import Commits
 from server.engine.engine import AsyncEngine
 from server.engine.job import JobState
-from server.engine.steer import counts
+from server.engine.look import stats
 from server.engine.store import Store
-from server.rpc.commits import Commits
 from tests.conftest import raw_client
 from tests.engine.hands import Worker, new_job
 from tests.rpc.conftest import Door, frozen, opened
@@ -36,7 +36,7 @@ def welcome(job_id: str) -> EnqueueRequest:
 
 
 def waiting(worker: Worker) -> int:
-    return worker.engine.run(counts("email"))[JobState.WAITING]
+    return worker.engine.run(stats("email"))[JobState.WAITING]
 
 
 async def test_a_write_goes_on_when_its_caller_has_left(

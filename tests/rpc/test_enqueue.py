@@ -17,7 +17,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from server.engine.engine import AsyncEngine
 from server.engine.job import JobState
-from server.engine.steer import counts
+from server.engine.look import stats
 from server.settings import Settings
 from tests.engine.hands import Worker, completed
 from tests.rpc.conftest import Door, opened
@@ -247,7 +247,7 @@ async def test_an_idempotency_key_outlives_its_job(
 
     assert not again.created
     assert again.job == job_pb2.Job(queue="email", id=first.job.id)
-    assert worker.engine.run(counts("email"))[JobState.WAITING] == 0
+    assert worker.engine.run(stats("email"))[JobState.WAITING] == 0
 
 
 async def test_a_replaced_job_is_told_as_it_became(queues: QueueServiceAsyncStub) -> None:
@@ -277,7 +277,7 @@ async def test_one_key_a_thousand_times_from_16_connections_is_one_job(door: Doo
 
     assert sum(answer.created for answer in answers) == 1
     assert len({answer.job.id for answer in answers}) == 1
-    assert worker.engine.run(counts("email"))[JobState.WAITING] == 1
+    assert worker.engine.run(stats("email"))[JobState.WAITING] == 1
 
 
 async def test_a_request_is_the_same_after_a_change_of_settings(redis_engine: AsyncEngine) -> None:

@@ -10,14 +10,22 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 import redis
-from cabrank.v1.queue_pb2 import EnqueueRequest, GetJobRequest, GetJobResponse, WaitJobRequest
+from cabrank.v1.queue_pb2 import (
+    EnqueueRequest,
+    GetJobRequest,
+    GetJobResponse,
+    WaitJobRequest,
+    WatchJobsRequest,
+    WatchJobsResponse,
+)
 from cabrank.v1.queue_pb2_grpc import QueueServiceServicer, QueueServiceStub, add_QueueServiceServicer_to_server
 from grpc import StatusCode
 from structlog.testing import capture_logs
 
 from server.dev.valkey import EmbeddedServer
+from server.engine.errors import EventsLost
 from server.engine.job import JobState
-from server.engine.steer import counts
+from server.engine.look import stats
 from server.rpc.reception import Context, Reception
 from tests.engine.hands import Worker
 from tests.rpc.conftest import Door, frozen
@@ -27,6 +35,7 @@ if TYPE_CHECKING:
     from cabrank.v1.queue_pb2_grpc import QueueServiceAsyncStub
 
 GET = "cabrank.v1.QueueService/GetJob"
+WATCH = "cabrank.v1.QueueService/WatchJobs"
 WELCOME = EnqueueRequest(task="email.welcome", payload_json='{"user_id":"u1","course_id":"c1"}')
 MISSING = GetJobRequest(queue="email", job_id="missing")
 
@@ -34,15 +43,20 @@ Behaviour = Callable[[Context], Any]
 
 
 class Stage:
-    """A server whose GetJob does what a test wants, behind the real Reception."""
+    """Behind the real Reception: a GetJob that does what a test wants, a WatchJobs that does it between two answers."""
 
     def __init__(self) -> None:
-        self.behaviour: Behaviour = lambda _context: None
+        self.behaviour: Behaviour = lambda _context: asyncio.sleep(0)
         self.observed: list[tuple[str, str, float]] = []
 
     async def get_job(self, _request: GetJobRequest, context: Context) -> GetJobResponse:
         await self.behaviour(context)
         return GetJobResponse()
+
+    async def watch_jobs(self, _request: WatchJobsRequest, context: Context) -> AsyncIterator[WatchJobsResponse]:
+        yield WatchJobsResponse(cursor="first")
+        await self.behaviour(context)
+        yield WatchJobsResponse(cursor="second")
 
 
 @pytest.fixture
@@ -52,7 +66,11 @@ async def stage() -> Stage:
 
 @pytest.fixture
 async def staged(stage: Stage) -> AsyncIterator[QueueServiceAsyncStub]:
-    servicer = type("Servicer", (QueueServiceServicer,), {"GetJob": lambda _self, *args: stage.get_job(*args)})
+    rpcs = {
+        "GetJob": lambda _self, *args: stage.get_job(*args),
+        "WatchJobs": lambda _self, *args: stage.watch_jobs(*args),
+    }
+    servicer = type("Servicer", (QueueServiceServicer,), rpcs)
     reception = Reception(lambda *observation: stage.observed.append(observation))
     server = grpc.aio.server(interceptors=[reception])
     add_QueueServiceServicer_to_server(servicer(), server)
@@ -82,9 +100,9 @@ async def test_a_fault_of_ours_hides_the_inside(staged: QueueServiceAsyncStub, s
     assert isinstance(line["exc_info"], RuntimeError)
 
 
-async def test_a_record_that_cannot_be_read_is_a_fault_of_ours(queues: QueueServiceAsyncStub, raw: redis.Redis) -> None:
+async def test_what_cannot_be_read_of_a_job_is_a_fault_of_ours(queues: QueueServiceAsyncStub, raw: redis.Redis) -> None:
     job = (await queues.Enqueue(WELCOME)).job
-    raw.hset("cabrank:{email}:jobs", job.id, "cabrank:{email} is not what it was")
+    raw.hset("cabrank:{email}:progress", job.id, "cabrank:{email} is not what it was")
 
     refusal = await refused(queues.GetJob(GetJobRequest(queue="email", job_id=job.id)))
 
@@ -237,4 +255,131 @@ async def test_when_redis_is_full_a_job_is_refused_and_others_go_on(
 
     assert (refusal.code, refusal.reason) == (StatusCode.RESOURCE_EXHAUSTED, "MEMORY_FULL")
     assert refusal.again_in is not None
-    assert worker.engine.run(counts("email"))[JobState.WAITING] == 1
+    assert worker.engine.run(stats("email"))[JobState.WAITING] == 1
+
+
+async def cursors(call: Any) -> list[str]:
+    """What a stream tells, to its end."""
+    seen = []
+    while (answer := await asyncio.wait_for(call.read(), 10)) is not grpc.aio.EOF:
+        seen.append(answer.cursor)
+    return seen
+
+
+async def begun(staged: QueueServiceAsyncStub, **options: Any) -> Any:
+    """A stream that has told its first answer."""
+    call: Any = staged.WatchJobs(WatchJobsRequest(), **options)
+    assert (await asyncio.wait_for(call.read(), 10)).cursor == "first"
+    return call
+
+
+async def test_a_stream_is_one_line_in_the_log_and_one_observation(staged: QueueServiceAsyncStub, stage: Stage) -> None:
+    """At its end. What is observed is the time to its first answer: how long it stays open is no latency."""
+    stage.behaviour = lambda _context: asyncio.sleep(0.3)
+    with capture_logs() as logged:
+        call = await begun(staged)
+        assert (logged, stage.observed) == ([], [])
+        assert await cursors(call) == ["second"]
+        await asyncio.wait_for(until_observed(stage), 5)
+
+    ((method, code, seconds),) = stage.observed
+    (line,) = logged
+    assert (method, code) == (WATCH, "OK")
+    assert (line["event"], line["log_level"], line["method"], line["code"]) == ("rpc", "debug", WATCH, "OK")
+    assert 0 < seconds <= line["ms"] / 1000 - 0.29
+
+
+async def test_a_fault_of_ours_in_midstream_hides_the_inside(staged: QueueServiceAsyncStub, stage: Stage) -> None:
+    async def broken(_context: Context) -> None:
+        raise RuntimeError("redis://user:password@10.0.0.1")
+
+    stage.behaviour = broken
+    with capture_logs() as logged:
+        call = await begun(staged)
+        refusal = await refused(cursors(call))
+
+    assert (refusal.code, refusal.reason) == (StatusCode.INTERNAL, "INTERNAL")
+    assert "password" not in refusal.message
+    (line,) = logged
+    assert refusal.metadata == {"correlation_id": line["correlation_id"]}
+    assert isinstance(line["exc_info"], RuntimeError)
+    assert [code for _, code, _ in stage.observed] == ["INTERNAL"]
+
+
+async def test_a_refusal_in_midstream_is_told_by_the_table(staged: QueueServiceAsyncStub, stage: Stage) -> None:
+    async def lost(_context: Context) -> None:
+        raise EventsLost("email")
+
+    stage.behaviour = lost
+    call = await begun(staged)
+
+    refusal = await refused(cursors(call))
+
+    assert (refusal.code, refusal.reason) == (StatusCode.OUT_OF_RANGE, "EVENTS_LOST")
+
+
+async def test_bytes_that_are_no_message_open_no_stream(channel: grpc.aio.Channel) -> None:
+    stream: Any = channel.unary_stream(f"/{WATCH}")
+
+    refusal = await refused(stream(b"\xff\xff\xff").read())
+
+    assert (refusal.code, refusal.reason) == (StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+
+
+async def test_a_stream_without_a_deadline_gets_none(
+    staged: QueueServiceAsyncStub, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a call would get is shortened here, to less than what this one takes."""
+    monkeypatch.setattr("server.rpc.reception._USUAL_SECONDS", 0.01)
+    stage.behaviour = lambda _context: asyncio.sleep(0.1)
+
+    assert await cursors(staged.WatchJobs(WatchJobsRequest())) == ["first", "second"]
+
+
+async def test_a_deadline_ends_a_stream(staged: QueueServiceAsyncStub, stage: Stage) -> None:
+    ended = asyncio.Event()
+
+    async def endless(context: Context) -> None:
+        assert 0 < context.time_remaining() <= 0.3
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    stage.behaviour = endless
+    refusal = await refused(cursors(staged.WatchJobs(WatchJobsRequest(), timeout=0.3)))
+    await asyncio.wait_for(ended.wait(), 5)
+    await asyncio.wait_for(until_observed(stage), 5)
+
+    # Both sides watch the same deadline: where the caller is first, the server sees a call that was cancelled.
+    assert refusal.code in (StatusCode.DEADLINE_EXCEEDED, StatusCode.CANCELLED)
+    assert [code for _, code, _ in stage.observed] in (["DEADLINE_EXCEEDED"], ["CANCELLED"])
+
+
+async def test_a_caller_who_leaves_ends_his_stream(staged: QueueServiceAsyncStub, stage: Stage) -> None:
+    ended = asyncio.Event()
+
+    async def endless(_context: Context) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    stage.behaviour = endless
+    (await begun(staged)).cancel()
+    await asyncio.wait_for(ended.wait(), 5)
+    await asyncio.wait_for(until_observed(stage), 5)
+
+    assert [code for _, code, _ in stage.observed] == ["CANCELLED"]
+
+
+async def test_an_answer_to_a_caller_who_has_left_is_no_fault(staged: QueueServiceAsyncStub, stage: Stage) -> None:
+    """gRPC fails the write, at times before it cancels the call."""
+    calls = [staged.WatchJobs(WatchJobsRequest()) for _ in range(200)]
+    with capture_logs() as logged:
+        for call in calls:
+            await call.wait_for_connection()
+            call.cancel()
+        assert await cursors(staged.WatchJobs(WatchJobsRequest())) == ["first", "second"]
+
+    assert {line["code"] for line in logged} <= {"OK", "CANCELLED"}

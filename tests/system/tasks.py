@@ -6,6 +6,7 @@ Loaded by the processes under test through CABRANK_TASK_MODULES.
 import asyncio
 import os
 import time
+from datetime import timedelta
 
 from server.catalog import JobContext, Payload, Task, handler
 
@@ -19,6 +20,15 @@ class Mark(Payload, frozen=True):
 
 
 MARK = Task(name="probe.mark", queue="probe", payload=Mark)
+
+
+class Fault(Payload, frozen=True):
+    """`until`: the attempt that ends well; 0: none does."""
+
+    until: int = 0
+
+
+FAULT = Task(name="probe.fault", queue="probe", payload=Fault, max_attempts=2, retry_delay=timedelta(milliseconds=20))
 MARK_ASYNC = Task(name="probe.mark_async", queue="probe", payload=Mark)
 
 
@@ -34,6 +44,14 @@ async def mark_async(payload: Mark, job: JobContext) -> None:
     note("start", job)
     await asyncio.sleep(payload.ms / 1000)
     note("end", job)
+
+
+@handler(FAULT)
+def fault(payload: Fault, job: JobContext) -> None:
+    note("start", job)
+    note("end", job)
+    if job.attempt != payload.until:
+        raise RuntimeError(f"attempt {job.attempt} was to fail")
 
 
 def note(event: str, job: JobContext) -> None:

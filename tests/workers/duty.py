@@ -14,7 +14,7 @@ from dramatiq.asyncio import get_event_loop_thread, set_event_loop_thread
 
 from server.catalog import Catalog, Handler, Payload, Task
 from server.dev.valkey import EmbeddedServer
-from server.engine import admit, steer
+from server.engine import admit, look
 from server.engine.engine import Engine
 from server.engine.job import Job, JobState, NewJob
 from server.engine.names import new_job_id
@@ -124,7 +124,7 @@ class Duty:
 
     def counts(self, queue: str = QUEUE) -> dict[JobState, int]:
         """Where jobs stand; states without any are left out."""
-        return {state: count for state, count in self.engine.run(steer.counts(queue)).jobs.items() if count}
+        return {state: count for state, count in self.engine.run(look.stats(queue)).jobs.items() if count}
 
     def when(self, job_id: str, *states: JobState, queue: str = QUEUE, seconds: float = 20) -> Job:
         """The job, as soon as it is in one of these states; without any, when it is at its end."""

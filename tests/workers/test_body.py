@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from dramatiq.asyncio import set_event_loop_thread
 from dramatiq.middleware import TimeLimitExceeded
 
 from tests.workers.duty import shorter_turns, until
-from tests.workers.hands import begun, leased
+from tests.workers.hands import Seconds, begun, leased
 from workers.body import in_thread, on_loop
 from workers.holding import Holding, JobCancelled, LeaseGone, Reason, Stage
 from workers.loop import LastingLoop
@@ -97,6 +98,43 @@ def test_an_interrupt_that_was_due_before_hits_the_body_at_once(
 
     with pytest.raises(LeaseGone):
         run(holding, body)
+
+
+@pytest.mark.parametrize("run", [in_thread, on_loop], ids=["thread", "loop"])
+def test_a_body_does_not_run_when_the_lease_ended_before_it(loop: LastingLoop, run: Run) -> None:
+    clock, ran = Seconds(), list[bool]()
+    holding = Holding(leased(), good_until=clock.now + 15, clock=clock)
+    holding.begin()
+    clock.now += 15
+
+    with pytest.raises(LeaseGone):
+        run(holding, lambda: ran.append(True))
+
+    assert ran == []
+    assert holding.stage is Stage.OVER
+
+
+def test_a_coroutine_that_a_busy_loop_has_not_come_to_is_not_told_as_started(loop: LastingLoop) -> None:
+    holding, busy, let_go = begun(), threading.Event(), threading.Event()
+    told: list[timedelta | None] = []
+
+    async def body() -> None:
+        told.append(holding.told_run.started_after)
+
+    def keep_busy() -> None:
+        busy.set()
+        let_go.wait(20)
+
+    loop.loop.call_soon_threadsafe(keep_busy)
+    assert busy.wait(20)
+    thread = threading.Thread(target=on_loop, args=(holding, body))
+    thread.start()
+    # It is made by now or never: the loop comes to it after what keeps it busy, and to its first step after that.
+    loop.loop.call_soon_threadsafe(lambda: told.append(holding.told_run.started_after))
+    let_go.set()
+    thread.join(20)
+
+    assert told == [None, timedelta(0)]
 
 
 def test_an_interrupt_after_the_body_hits_nobody() -> None:

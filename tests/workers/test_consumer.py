@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from server.catalog import JobContext, PermanentFailure, handler
-from server.engine import work
+from server.engine import steer, work
 from server.engine.errors import BackendUnavailable
 from server.engine.job import FailureReason, JobState
+from server.engine.overrides import Overrides
+from server.engine.work import RateLimit
 from tests.conftest import raw_client
 from tests.workers.conftest import OnDuty
 from tests.workers.desk import THREADS, Desk
@@ -284,6 +287,31 @@ def test_a_consumer_without_redis_leaves_the_places_to_others(desk: Desk, monkey
     assert asked == [work.RESERVE_LIMIT, 1, work.RESERVE_LIMIT]
 
 
+def test_a_lease_whose_answer_was_lost_is_counted_from_when_it_was_first_asked_for(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The jobs may have been leased since then."""
+    desk.duty.enqueue(LOOK)
+    run = desk.shift.engine.run
+
+    def lost(call: Any) -> Any:
+        answer = run(call)
+        if call.script.name == "reserve":
+            raise BackendUnavailable
+        return answer
+
+    with monkeypatch.context() as outage:
+        outage.setattr(desk.shift.engine, "run", lost)
+        assert next(desk.consumer) is None
+    between = time.monotonic()
+
+    holding = desk.take().holding
+
+    assert holding._good_until < between + desk.shift.lease.total_seconds()
+    desk.duty.enqueue(LOOK)
+    assert desk.take().holding._good_until > between + desk.shift.lease.total_seconds()
+
+
 def test_a_job_that_comes_again_supersedes_what_is_left_of_its_first_stay(desk: Desk) -> None:
     """Its lease ran out while it lay here: the message of the first stay must not start it any more."""
     job_id = desk.duty.enqueue(LOOK)
@@ -324,3 +352,76 @@ def test_a_record_that_was_written_over_does_not_hold_up_the_queue(desk: Desk, d
 
     assert message.message_id == whole
     assert desk.duty.counts() == {ACTIVE: 1, FAILED: 1}
+
+
+def test_an_outage_is_logged_once_with_its_cause(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = BackendUnavailable()
+    error.__cause__ = ConnectionRefusedError("nobody listens")
+    monkeypatch.setattr(desk.consumer, "_reserve", fail_with(error))
+
+    with capture_logs() as lines:
+        for _ in range(3):
+            next(desk.consumer)
+
+    assert [(line["event"], line["reason"], line["cause"]) for line in lines if line["log_level"] == "warning"] == [
+        ("no jobs to be had", str(error), "ConnectionRefusedError: nobody listens")
+    ]
+
+
+# What operators set
+
+
+def test_a_paused_queue_hands_out_nothing_and_says_so_once(desk: Desk) -> None:
+    desk.duty.enqueue(LOOK)
+    desk.duty.engine.run(steer.pause(QUEUE))
+
+    with capture_logs() as lines:
+        assert [next(desk.consumer), next(desk.consumer)] == [None, None]
+        desk.duty.engine.run(steer.resume(QUEUE))
+        desk.take()
+
+    assert [line["event"] for line in lines if line["log_level"] == "info"] == ["queue paused", "queue resumed"]
+
+
+def test_a_pause_that_ends_by_itself_is_not_slept_through(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(desk.shift.engine, "wait_for_work", lambda _, *, seconds: slept.append(seconds))
+    consumer = desk.duty.broker.consume(QUEUE, timeout=1000)
+    desk.duty.engine.run(steer.pause(QUEUE, until=datetime.now(UTC) + timedelta(seconds=0.5)))
+
+    next(consumer)
+
+    assert len(slept) == 1
+    assert 0 < slept[0] <= 0.5
+
+
+def test_a_limit_that_operators_set_holds_over_the_one_of_this_process(off_duty: OnDuty) -> None:
+    with Desk(off_duty(look, queues={"PROBE_QUEUE_CONCURRENCY": "1"})) as desk:
+        desk.duty.enqueue_all([new_job(LOOK) for _ in range(THREADS + 1)])
+        messages = [desk.take()]
+        assert next(desk.consumer) is None
+
+        desk.duty.engine.run(steer.update(QUEUE, Overrides(concurrency=3)))
+        messages += [desk.take(), desk.take()]
+        assert next(desk.consumer) is None
+        for message in messages:
+            desk.run(message)
+        desk.settled()
+        desk.duty.engine.run(steer.update(QUEUE, Overrides(), reset=["concurrency"]))
+        desk.take()
+
+        assert next(desk.consumer) is None
+
+
+def test_a_rate_limit_that_operators_set_holds_over_the_one_of_this_process(off_duty: OnDuty) -> None:
+    with Desk(off_duty(look, queues={"PROBE_QUEUE_RATE_LIMIT": "1/3600s"})) as desk:
+        desk.duty.enqueue_all([new_job(LOOK) for _ in range(THREADS)])
+        desk.take()
+        assert next(desk.consumer) is None
+
+        desk.duty.engine.run(steer.update(QUEUE, Overrides(rate_limit=RateLimit(count=2, period=timedelta(hours=1)))))
+        desk.take()
+        assert next(desk.consumer) is None
+        desk.duty.engine.run(steer.update(QUEUE, Overrides(unlimited_rate=True)))
+
+        desk.take()

@@ -11,9 +11,10 @@ from dramatiq.middleware import TimeLimitExceeded
 from structlog.testing import capture_logs
 
 from server.dev.valkey import EmbeddedServer
-from server.engine import admit, work
+from server.engine import admit, steer, work
 from server.engine.engine import Engine
 from server.engine.job import JobState
+from server.engine.overrides import Overrides
 from server.engine.store import Store
 from server.engine.sweep import Retention, Retentions
 from tests.conftest import Clock
@@ -64,6 +65,18 @@ def test_a_round_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyP
 
     assert duty.ending
     let_go.set()
+
+
+def test_a_round_comes_at_once_when_it_is_asked_for() -> None:
+    came = threading.Event()
+    duty = Rounds("duty", came.set, every=lambda: 1000)
+    duty.start()
+
+    duty.soon()
+
+    assert came.wait(20)
+    duty.stop()
+    assert not duty._thread.is_alive(), "and so does the end"
 
 
 def test_the_timer_interrupts_what_is_overdue_and_nothing_else() -> None:
@@ -210,3 +223,15 @@ def test_a_sweep_prunes_all_that_is_too_old_however_much(engine: Engine, clock: 
     sweeper(engine, Retentions(completed=short)).sweep(QUEUE)
 
     assert set(states(engine, *(holding.job.request.id for holding in holdings))) == {None}
+
+
+def test_a_sweep_keeps_ended_jobs_for_as_long_as_operators_say(engine: Engine, clock: Clock) -> None:
+    """And not for as long as the environment of this worker does."""
+    (holding,) = taken(engine, 1)
+    engine.run(work.complete(QUEUE, [work.Completion(run=holding.run)]))
+    engine.run(steer.update(QUEUE, Overrides(completed_age=timedelta(minutes=30))))
+    clock.advance(hours=1)
+
+    sweeper(engine, Retentions(completed=Retention(age=timedelta(days=1), count=10_000))).sweep(QUEUE)
+
+    assert states(engine, holding.job.request.id) == [None]

@@ -157,6 +157,61 @@ def test_a_job_is_overdue_while_it_runs_for_longer_than_it_may() -> None:
     assert (waiting, early, late, holding.overdue) == (False, False, True, False)
 
 
+# The lease by this process's own clock
+
+
+def test_a_job_whose_lease_is_over_does_not_begin() -> None:
+    """The process was frozen or cut off: somebody else may have the job."""
+    clock = Seconds()
+    holding = Holding(leased(), good_until=clock.now + 15, clock=clock)
+    clock.now += 15
+
+    assert not holding.begin()
+    assert holding.drop(), "it may be handed back all the same"
+
+
+def test_an_extension_moves_the_end_of_the_lease_and_never_back() -> None:
+    clock = Seconds()
+    holding = Holding(leased(), good_until=clock.now + 15, clock=clock)
+    holding.extend(good_until=clock.now + 20)
+    holding.extend(good_until=clock.now + 16)
+    clock.now += 19.9
+
+    assert holding.begin()
+
+
+def test_a_body_is_not_reached_when_the_lease_ended_on_the_way() -> None:
+    clock, raised = Seconds(), Raised()
+    holding = Holding(leased(), good_until=clock.now + 15, clock=clock)
+    assert holding.begin()
+    clock.now += 15
+
+    with pytest.raises(LeaseGone):
+        holding.expose(raised.append)
+
+    assert holding.told_run.started_after is None
+
+
+def test_a_job_that_runs_needs_no_guard() -> None:
+    """Once its body was reached, an interrupt tells it of a lost lease."""
+    clock, raised = Seconds(), Raised()
+    holding = Holding(leased(), good_until=clock.now + 15, clock=clock)
+    holding.begin()
+    holding.expose(raised.append)
+    clock.now += 60
+
+    assert holding.end()
+    assert raised == []
+
+
+def test_a_start_is_not_told_before_the_body_was_reached() -> None:
+    holding = begun()
+    on_the_way = holding.told_run.started_after
+    holding.expose(Raised().append)
+
+    assert (on_the_way, holding.told_run) == (None, holding.run)
+
+
 def test_the_same_id_in_two_queues_names_two_jobs() -> None:
     """Each queue counts its reservations for itself: even the tokens may be the same."""
     holdings = Holdings()

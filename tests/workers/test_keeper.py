@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from server.dev.valkey import EmbeddedServer
-from server.engine import admit, work
+from server.engine import admit, steer, work
 from server.engine.call import Call
 from server.engine.engine import Engine
 from server.engine.errors import BackendUnavailable
@@ -19,6 +19,7 @@ from server.engine.store import Store
 from server.engine.work import Release
 from tests.workers.duty import new_job, probe
 from tests.workers.hands import Seconds
+from workers import keeper
 from workers.holding import Holding, Holdings, JobCancelled, LeaseGone, Reason, Stage
 from workers.keeper import Keeper
 from workers.outcome import Settlement, Stop
@@ -33,8 +34,10 @@ class Partly(Engine):
 
     unreachable: tuple[str, ...] = ()
     bug: Exception = BackendUnavailable()
+    on_the_way: Callable[[], None] = staticmethod(lambda: None)
 
     def run(self, call: Call[Any]) -> Any:
+        self.on_the_way()
         if any(f"{{{queue}}}" in call.keys[0] for queue in self.unreachable):
             raise self.bug
         return super().run(call)
@@ -61,7 +64,9 @@ class Watch:
         self.settled: list[Settlement] = []
         self.unstocked: list[Holding] = []
         settler = Deaf(engine, self.holdings, self.settled)
-        self.keeper = Keeper(engine, self.holdings, settler, lease=LEASE, unstock=self.unstocked.append)
+        self.keeper = Keeper(
+            engine, self.holdings, settler, lease=LEASE, unstock=self.unstocked.append, clock=self.clock
+        )
 
     def hold(self, task: Any = HERE, lease: timedelta = timedelta(seconds=1)) -> Holding:
         """One that was reserved for so short a time that its extension shows."""
@@ -70,7 +75,7 @@ class Watch:
             work.reserve(task.queue, worker="w", number=len(self.holdings) + 1, want=1, lease=lease)
         )
         job: LeasedJob = reservation.jobs[0]
-        holding = Holding(job, clock=self.clock)
+        holding = Holding(job, good_until=self.clock.now + lease.total_seconds(), clock=self.clock)
         self.holdings.add(holding)
         return holding
 
@@ -80,6 +85,9 @@ class Watch:
     def extended(self, holding: Holding) -> bool:
         ends = self.job(holding).lease_ends_at
         return ends is not None and ends - holding.job.reserved_at > timedelta(seconds=5)
+
+    def unstarted(self, queue: str = "here") -> int:
+        return self.engine.run(steer.unstarted(queue))  # type: ignore[no-any-return]
 
     def take_away(self, holding: Holding) -> None:
         self.engine.run(work.release(holding.job.lease.queue, [Release(lease=holding.job.lease)]))
@@ -109,13 +117,13 @@ def test_a_beat_extends_every_lease(watch: Watch) -> None:
 
 def test_a_beat_tells_when_a_job_started(watch: Watch) -> None:
     holding = watch.hold()
-    watch.clock.now += 2
+    watch.clock.now += 0.5
     running(holding)
 
     watch.keeper.beat()
 
     (attempt,) = watch.job(holding).attempts
-    assert attempt.started_at == holding.job.reserved_at + timedelta(seconds=2)
+    assert attempt.started_at == holding.job.reserved_at + timedelta(seconds=0.5)
 
 
 @pytest.mark.parametrize("bug", [BackendUnavailable(), KeyError("a bug")])
@@ -190,6 +198,85 @@ def test_a_job_that_was_cancelled_before_it_starts_is_stopped(watch: Watch) -> N
 
     assert not holding.begin()
     assert watch.settled == [Stop(run=holding.run)]
+
+
+def test_what_has_not_started_when_its_queue_is_paused_is_handed_back(watch: Watch) -> None:
+    here, there = watch.hold(HERE), watch.hold(THERE)
+    watch.engine.run(steer.pause("here"))
+
+    watch.keeper.beat()
+    watch.keeper.beat()
+
+    assert not here.begin()
+    assert watch.settled == [Release(lease=here.job.lease)]
+    assert there.begin()
+
+
+def test_what_runs_when_its_queue_is_paused_is_told_as_started_and_goes_on(watch: Watch) -> None:
+    reasons = running(watch.hold())
+    watch.engine.run(steer.pause("here"))
+    assert watch.unstarted() == 1
+
+    watch.keeper.beat()
+
+    assert watch.unstarted() == 0
+    assert (reasons, watch.settled) == ([], [])
+
+
+def test_what_is_on_its_way_to_its_body_counts_as_unstarted(watch: Watch) -> None:
+    """Who pauses the queue waits for it: it can neither be handed back nor has anything of it happened yet."""
+    holding = watch.hold()
+    holding.begin()
+    watch.engine.run(steer.pause("here"))
+    watch.keeper.beat()
+    on_the_way = watch.unstarted()
+
+    holding.expose(lambda _: None)
+    watch.keeper.beat()
+
+    assert (on_the_way, watch.unstarted(), watch.settled) == (1, 0, [])
+
+
+def test_beats_come_quickly_until_nothing_of_a_paused_queue_may_start(watch: Watch) -> None:
+    holding = watch.hold()
+    watch.engine.run(steer.pause("here"))
+    pauses = [watch.keeper._every()]
+    running(holding)
+    for _ in range(2):
+        watch.keeper.beat()
+        pauses.append(watch.keeper._every())
+
+    assert pauses == [keeper._BEAT, keeper._PAUSED_BEAT, keeper._BEAT]
+
+
+def test_a_lease_that_a_beat_extended_is_counted_from_before_the_call(watch: Watch) -> None:
+    """However long the answer takes: Redis may have extended it at once."""
+    in_time, too_late = watch.hold(), watch.hold()
+    watch.engine.on_the_way = lambda: setattr(watch.clock, "now", watch.clock.now + 10)
+    watch.keeper.beat()
+
+    watch.clock.now += 4.9
+    assert in_time.begin()
+    watch.clock.now += 0.1
+    assert not too_late.begin()
+
+
+@pytest.mark.parametrize("failure", ["away", "lost", "paused"])
+def test_a_lease_that_a_beat_did_not_confirm_ends_when_it_did(watch: Watch, failure: str) -> None:
+    holding = watch.hold(lease=LEASE)
+    holding.begin()
+    if failure == "away":
+        watch.engine.unreachable = ("here",)
+    elif failure == "lost":
+        watch.take_away(holding)
+    else:
+        watch.engine.run(steer.pause("here"))
+    watch.clock.now += 10
+    watch.keeper.beat()
+    watch.clock.now += 5
+
+    with pytest.raises(LeaseGone):
+        holding.expose(lambda _: None)
 
 
 def test_only_what_lies_in_stock_for_long_goes_elsewhere(watch: Watch) -> None:

@@ -12,7 +12,7 @@ from dramatiq.middleware import Middleware, SkipMessage
 from structlog.testing import capture_logs
 
 from server.catalog import Catalog, JobContext, handler
-from server.engine import admit
+from server.engine import admit, steer
 from server.engine.engine import Engine
 from server.engine.errors import BackendUnavailable, InvalidValue
 from server.engine.job import AttemptOutcome, FailureReason, JobState
@@ -25,6 +25,7 @@ from workers.message import JobProxy
 
 LOOK = probe()
 COMPLETED, WAITING, FAILED, CANCELLED = JobState.COMPLETED, JobState.WAITING, JobState.FAILED, JobState.CANCELLED
+ACTIVE = JobState.ACTIVE
 NOTHING = Catalog(tasks={}, handlers={}, queues=())
 
 
@@ -142,6 +143,43 @@ def test_a_suspect_that_was_cancelled_meanwhile_does_not_start(desk: Desk) -> No
     job = desk.duty.job(job_id)
     assert [attempt.outcome for attempt in job.attempts] == [AttemptOutcome.LOST]
     assert (job.state, desk.shift.capacity.taken) == (CANCELLED, 0)
+
+
+def test_a_suspect_whose_queue_was_paused_meanwhile_goes_back(desk: Desk) -> None:
+    job_id = suspect(desk)
+    message = desk.take()
+    desk.duty.engine.run(steer.pause(QUEUE))
+
+    with pytest.raises(SkipMessage):
+        desk.run(message)
+    desk.consumer.ack(message)
+
+    desk.settled()
+    job = desk.duty.job(job_id)
+    assert (job.state, job.spent.lost, desk.shift.capacity.taken) == (WAITING, 1, 0)
+    assert desk.duty.engine.run(steer.unstarted(QUEUE)) == 0
+
+
+# A process that was frozen
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["still leased", "lost"])
+def test_a_job_whose_lease_ended_before_it_began_goes_back(desk: Desk, lost: bool) -> None:
+    """It was not the worker that noticed first, nor Redis perhaps: what the job becomes is Redis's to say."""
+    job_id = desk.duty.enqueue(LOOK)
+    message = desk.take()
+    message.holding._good_until = 0.0
+    if lost:
+        desk.lose(job_id)
+        desk.reserve_elsewhere()
+
+    with pytest.raises(SkipMessage):
+        desk.run(message)
+    desk.consumer.ack(message)
+
+    desk.settled()
+    assert desk.duty.state(job_id) is (ACTIVE if lost else WAITING)
+    assert (desk.shift.capacity.taken, len(desk.shift.holdings)) == (0, 0)
 
 
 # Middleware of others

@@ -14,9 +14,14 @@ from structlog.testing import capture_logs
 
 from server.catalog import JobContext, Snooze, handler
 from server.dev.valkey import EmbeddedServer
+from server.engine import look
+from server.engine.engine import Engine
+from server.engine.errors import BackendUnavailable
 from server.engine.job import JobState
+from server.engine.store import Store
 from tests.conftest import raw_client
 from tests.workers.duty import QUEUE, Duty, Probe, new_job, probe, until
+from workers.outage import reasons
 
 LOOK = probe()
 
@@ -175,3 +180,18 @@ def test_an_outage_that_outlasts_the_leases_makes_no_job_run_twice(own_server: E
 
         duty.all_in(JobState.COMPLETED, 4)
         assert sorted(runs) == sorted(jobs)
+
+
+def test_what_is_said_of_an_outage_names_its_cause_and_no_password(valkey: EmbeddedServer) -> None:
+    path = Store.parse(valkey.url).path
+    with (
+        Engine(Store.parse(f"unix://ada:hunter2@{path}")) as engine,
+        pytest.raises(BackendUnavailable) as refused,
+    ):
+        engine.run(look.stats(QUEUE))
+
+    said = reasons(refused.value)
+
+    assert said["reason"] == str(BackendUnavailable())
+    assert said["cause"].startswith("AuthenticationError: ")
+    assert "hunter2" not in said["cause"]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from server.catalog import Payload, Task
-from server.engine import admit, steer
+from server.engine import admit, look
 from server.engine.job import AttemptOutcome, Job, JobState
 from tests.system.stack import ROOT, Stack, most_at_once, until
 from tests.system.tasks import MARK, Mark
@@ -51,7 +51,7 @@ class Works(Stack):
 
     def counts(self) -> dict[JobState, int]:
         """States without jobs are left out."""
-        return {state: count for state, count in self.engine.run(steer.counts(QUEUE)).jobs.items() if count}
+        return {state: count for state, count in self.engine.run(look.stats(QUEUE)).jobs.items() if count}
 
     def job(self, job_id: str) -> Job:
         return self.engine.run(admit.get(QUEUE, job_id))
@@ -142,7 +142,7 @@ def test_tasks_and_actors_of_a_module_outside_this_repository_run(works: Works, 
     works.workers(CABRANK_TASK_MODULES="outside_tasks", PYTHONPATH=str(tmp_path))
     works.engine.run(admit.enqueue("outside", jobs))
 
-    until(lambda: works.engine.run(steer.counts("outside"))[COMPLETED] == 2)
+    until(lambda: works.engine.run(look.stats("outside"))[COMPLETED] == 2)
     assert [works.engine.run(admit.get("outside", job.id)).result for job in jobs] == ['"ä"'.encode(), b"3"]
 
 
@@ -206,6 +206,33 @@ def test_the_jobs_of_a_killed_worker_are_run_by_another(works: Works) -> None:
     for job in map(works.job, jobs):
         assert [attempt.outcome for attempt in job.attempts] == [AttemptOutcome.LOST, AttemptOutcome.COMPLETED]
         assert (job.spent.lost, job.spent.failures) == (1, 0)
+
+
+def test_a_frozen_worker_starts_nothing_that_another_has_run_meanwhile(works: Works) -> None:
+    """When it comes to, it has jobs in stock and has not heard yet that their leases are lost."""
+    works.workers(threads=8, CABRANK_LEASE_SECONDS="2")
+    # So many that the worker holds jobs in stock.
+    works.enqueue(100)
+    until(lambda: works.counts() == {COMPLETED: 100})
+    (pid,) = works.pids()
+    works.enqueue(8, ms=400)
+    until(lambda: len(works.ran()) == 108)
+    stock = works.enqueue(40)
+    until(lambda: works.counts().get(ACTIVE, 0) > 8)
+
+    os.kill(pid, signal.SIGSTOP)
+    works.workers(threads=8, CABRANK_LEASE_SECONDS="2")
+    until(lambda: works.counts() == {COMPLETED: 148})
+    os.kill(pid, signal.SIGCONT)
+
+    fresh: list[str] = []
+
+    def at_work_again() -> bool:
+        fresh.extend(works.enqueue(2, ms=20))
+        return any(line.pid == pid and line.job_id in fresh for line in works.ledger())
+
+    until(at_work_again, every=0.05)
+    assert sorted(job_id for job_id in works.ran() if job_id in stock) == sorted(stock)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

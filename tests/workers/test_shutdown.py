@@ -14,46 +14,16 @@ from server.catalog import JobContext, handler
 from server.engine import admit
 from server.engine.job import JobState
 from tests.workers.conftest import OnDuty
-from tests.workers.duty import QUEUE, Duty, Probe, new_job, probe, until
+from tests.workers.doors import LOOK, Doors, with_stock
+from tests.workers.duty import QUEUE, Duty, Probe, new_job, until
 
-LOOK = probe()
 WAITING, ACTIVE, COMPLETED, DELAYED = JobState.WAITING, JobState.ACTIVE, JobState.COMPLETED, JobState.DELAYED
-
-
-class Doors:
-    """A handler whose every run waits until the doors are opened."""
-
-    def __init__(self) -> None:
-        self.inside = threading.Semaphore(0)
-        self.opened = threading.Event()
-        self.order: list[int] = []
-        self.handler = handler(LOOK)(self._run)
-
-    def _run(self, payload: Probe, _job: JobContext) -> None:
-        self.order.append(payload.n)
-        self.inside.release()
-        self.opened.wait(20)  # in one step: no interrupt ends it
-
-    def entered(self, count: int) -> None:
-        for _ in range(count):
-            assert self.inside.acquire(timeout=20)
 
 
 def stopping(duty: Duty) -> threading.Thread:
     thread = threading.Thread(target=duty.stop)
     thread.start()
     return thread
-
-
-def with_stock(doors: Doors, on_duty: OnDuty, count: int) -> tuple[Duty, list[str]]:
-    """One job runs, the others lie in stock."""
-    duty = on_duty(doors.handler, threads=1)
-    duty.shift.capacity.learn(timedelta(milliseconds=1))
-    first = duty.enqueue(LOOK, Probe(n=0))
-    doors.entered(1)
-    stock = duty.enqueue_all([new_job(LOOK, Probe(n=n)) for n in range(1, count)])
-    until(lambda: duty.counts() == {ACTIVE: count})
-    return duty, [first, *stock]
 
 
 def test_what_has_not_started_goes_back_before_what_runs_is_done(on_duty: OnDuty) -> None:

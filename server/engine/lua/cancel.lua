@@ -14,13 +14,14 @@
 --          expiring   ZSET  job id -> last moment to start, ms
 --          claims     HASH  claim -> job id, end, fingerprint
 --          totals     HASH  finished:cancelled:<task>
+--          events     STREAM  news
 -- ARGV     now, id, reason (JSON)
 -- Returns  OK | JOB_NOT_FOUND | JOB_STATE, state
 -- Keeps    repeated, it answers OK and keeps the first reason.
 -- Memory   allowed when it is full
 -- @include now_ms
+-- @include book
 -- @include head
--- @include tally
 -- @include close
 
 local now, id, reason = now_ms(ARGV[1]), ARGV[2], ARGV[3]
@@ -34,11 +35,10 @@ if redis.call('ZSCORE', key.active, id) then
   return { 'OK', 'active' }
 end
 
-local job, sums = head(record), {}
+local job, book = head(record), new_book()
 redis.call('ZREM', key.waiting, id)
 redis.call('ZREM', key.delayed, id)
 redis.call('HSET', key.outcomes, id, reason)
-close(key, 'cancelled', now, id, job)
-tally(sums, 'finished:cancelled:' .. job.task)
-write_tally(key, sums)
+close(key, 'cancelled', now, id, job, book)
+write_book(key, book)
 return { 'OK', 'cancelled' }

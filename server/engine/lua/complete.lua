@@ -12,25 +12,29 @@
 --          kept       ZSET  job id -> end of its own retention, ms
 --          expiring   ZSET  job id -> last moment to start, ms
 --          claims     HASH  claim -> job id, end, fingerprint
---          totals     HASH  finished:completed:<task>, attempts:completed:<task>
+--          totals     HASH  finished:completed:<task>, attempts:completed:<task>, wait…, run…
+--          events     STREAM  news
 --          wake       ZSET  marker
 -- ARGV     now, then for each job: id, token, started (ms after the reservation), result (JSON, '' none)
 -- Returns  for each job: OK | LEASE_LOST | JOB_NOT_FOUND
 -- Keeps    only the newest token settles a job; repeated, it answers OK and changes nothing.
 -- Memory   allowed when it is full
 -- @include now_ms
+-- @include book
+-- @include rank
+-- @include timing
 -- @include lease
 -- @include held
 -- @include settled_by
 -- @include not_held
 -- @include drop_lease
 -- @include note_attempt
--- @include tally
 -- @include close
 -- @include poke
+-- @include poke_if_any
 
 local now = now_ms(ARGV[1])
-local sums, reply = {}, {}
+local book, reply = new_book(), {}
 for i = 2, #ARGV, 4 do
   local id, token, started, result = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
   local lease = held(key, id, token)
@@ -40,12 +44,11 @@ for i = 2, #ARGV, 4 do
     drop_lease(key, id)
     note_attempt(key, id, lease, lease.reserved + started, now, 'completed', 'null')
     if result ~= '' then redis.call('HSET', key.outcomes, id, result) end
-    close(key, 'completed', now, id, lease)
-    tally(sums, 'attempts:completed:' .. lease.task)
-    tally(sums, 'finished:completed:' .. lease.task)
+    close(key, 'completed', now, id, lease, book)
+    count_attempt(book, lease, lease.reserved + started, now, 'completed')
     reply[#reply + 1] = 'OK'
   end
 end
-write_tally(key, sums)
-if redis.call('ZCARD', key.waiting) > 0 then poke(key) end
+write_book(key, book)
+poke_if_any(key)
 return reply

@@ -12,6 +12,7 @@
 --          claims_until  ZSET  claim -> end, ms
 --          expiring      ZSET  job id -> last moment to start, ms
 --          totals        HASH  enqueued:<task>
+--          events        STREAM  news
 --          wake          ZSET  marker that waiting workers block on
 -- ARGV     now, then for each job: id, task, band, delay (ms, 0 none), run_at (ms, 0 none), expires (ms, 0 never),
 --          keep (ms, 0 as the queue), body, secret payload ('' none), idempotency claim ('' none), its end after now (ms),
@@ -21,11 +22,12 @@
 -- Keeps    one job per id, per idempotency claim and per unique claim, also within one call; repeated, it answers alike.
 -- Memory   refused when it is full
 -- @include now_ms
+-- @include book
 -- @include head
 -- @include live
 -- @include claimed_by
+-- @include rank
 -- @include line_up
--- @include tally
 -- @include poke
 
 local now = now_ms(ARGV[1])
@@ -95,13 +97,15 @@ for i = 2, #ARGV, width do
 end
 
 -- From here on nothing is refused.
-local sums, fresh = {}, {}
+local book, fresh = new_book(), {}
 local idle, sooner = redis.call('ZCARD', key.waiting) == 0, false
 local soonest = redis.call('ZRANGE', key.delayed, 0, 0, 'WITHSCORES')[2]
 
 local function write(id, job, created, fingerprint, by)
-  local first = string.format('%s %d %.0f %s %s %s %s %s %s\n', job.task, job.band, created, job.expires, job.keep,
-    job.unique == '' and '-' or job.unique, job.secret == '' and '0' or '1', fingerprint, by)
+  local first = head_text({
+    task = job.task, band = job.band, created = created, expires = tonumber(job.expires), keep = tonumber(job.keep),
+    unique = job.unique == '' and '-' or job.unique, secret = job.secret ~= '', fingerprint = fingerprint, by = by,
+  })
   redis.call('HSET', key.jobs, id, first .. job.body)
   if job.secret ~= '' then redis.call('HSET', key.secrets, id, job.secret) end
   if job.expires ~= '0' then redis.call('ZADD', key.expiring, job.expires, id) end
@@ -109,9 +113,10 @@ end
 
 local function place(id, job)
   if job.due == 0 then
-    fresh[#fresh + 1] = { id, job.band }
+    fresh[#fresh + 1] = { id, job.band, job.task }
   else
     redis.call('ZADD', key.delayed, job.due, id)
+    tell(book, 'delayed', job.task, id)
   end
 end
 
@@ -147,7 +152,7 @@ for _, job in ipairs(jobs) do
     write(job.id, job, now, job.fingerprint, '-')
     place(job.id, job)
     if job.unique ~= '' then claim(job.unique, job.id, job.unique_for, '-') end
-    tally(sums, 'enqueued:' .. job.task)
+    count(book, 'enqueued:' .. job.task)
   elseif newest[job.answer] == job and not replaced_by(job.answer, job) then
     replace(job.answer, job)
   end
@@ -164,7 +169,7 @@ for _, job in ipairs(jobs) do
   reply[#reply + 1] = job.answer
   reply[#reply + 1] = job.due
 end
-line_up(key, fresh)
-write_tally(key, sums)
+line_up(key, now, fresh, book)
+write_book(key, book)
 if sooner or (idle and #fresh > 0) then poke(key) end
 return reply

@@ -13,7 +13,8 @@
 --          kept       ZSET  job id -> end of its own retention, ms
 --          expiring   ZSET  job id -> last moment to start, ms
 --          claims     HASH  claim -> job id, end, fingerprint
---          totals     HASH  finished:failed:<task>, attempts:<outcome>:<task>
+--          totals     HASH  finished:failed:<task>, attempts:<outcome>:<task>, wait…, run…
+--          events     STREAM  news
 --          wake       ZSET  marker
 -- ARGV     now, then for each job: id, token, started (ms after the reservation), failure (JSON), outcome (failed|timed_out),
 --          error (JSON)
@@ -21,6 +22,9 @@
 -- Keeps    only the newest token settles a job; repeated, it answers OK and changes nothing.
 -- Memory   allowed when it is full
 -- @include now_ms
+-- @include book
+-- @include rank
+-- @include timing
 -- @include lease
 -- @include held
 -- @include settled_by
@@ -28,12 +32,12 @@
 -- @include drop_lease
 -- @include note_attempt
 -- @include spent
--- @include tally
 -- @include close
 -- @include poke
+-- @include poke_if_any
 
 local now = now_ms(ARGV[1])
-local sums, reply = {}, {}
+local book, reply = new_book(), {}
 for i = 2, #ARGV, 6 do
   local id, token, started, failure = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
   local outcome, err = ARGV[i + 4], ARGV[i + 5]
@@ -47,12 +51,11 @@ for i = 2, #ARGV, 6 do
     note_attempt(key, id, lease, lease.reserved + started, now, outcome, err)
     write_spent(key, id, spent)
     redis.call('HSET', key.outcomes, id, failure)
-    close(key, 'failed', now, id, lease)
-    tally(sums, 'attempts:' .. outcome .. ':' .. lease.task)
-    tally(sums, 'finished:failed:' .. lease.task)
+    close(key, 'failed', now, id, lease, book)
+    count_attempt(book, lease, lease.reserved + started, now, outcome)
     reply[#reply + 1] = 'OK'
   end
 end
-write_tally(key, sums)
-if redis.call('ZCARD', key.waiting) > 0 then poke(key) end
+write_book(key, book)
+poke_if_any(key)
 return reply

@@ -14,22 +14,31 @@
 --          outcomes   HASH  job id -> JSON
 --          progress   HASH  job id -> JSON
 --          logs       HASH  job id -> lines
--- ARGV     now (unused), then ids
+-- ARGV     now (unused), whole | brief, then ids
 -- Returns  for each job that is known: id, state, its score there, record, lease, spent, attempts, outcome, progress, logs,
---          cancel reason; '' where there is none
+--          cancel reason; '' where there is none. In brief without what may be large: of the record its first two lines, of the
+--          attempts the newest, of the outcomes those of failed and cancelled jobs, no progress and no logs
 -- Memory   allowed when it is full
 -- @include state_of
 
-local reply = {}
-for i = 2, #ARGV do
+local brief, reply = ARGV[2] == 'brief', {}
+
+local function newest_line(text)
+  return text and (string.match(text, '^.*\n(.*)$') or text)
+end
+
+for i = 3, #ARGV do
   local id = ARGV[i]
   local record = redis.call('HGET', key.jobs, id)
   local state, score = state_of(key, id)
   if record and state then
+    local attempts = redis.call('HGET', key.attempts, id)
     local fields = {
-      id, state, score, record, redis.call('HGET', key.leases, id), redis.call('HGET', key.spent, id),
-      redis.call('HGET', key.attempts, id), redis.call('HGET', key.outcomes, id), redis.call('HGET', key.progress, id),
-      redis.call('HGET', key.logs, id), redis.call('HGET', key.cancels, id),
+      id, state, score, brief and string.match(record, '^[^\n]*\n[^\n]*\n') or record, redis.call('HGET', key.leases, id),
+      redis.call('HGET', key.spent, id), brief and newest_line(attempts) or attempts,
+      (not brief or state ~= 'completed') and redis.call('HGET', key.outcomes, id),
+      not brief and redis.call('HGET', key.progress, id), not brief and redis.call('HGET', key.logs, id),
+      redis.call('HGET', key.cancels, id),
     }
     for n = 1, 11 do reply[#reply + 1] = fields[n] or '' end
   end

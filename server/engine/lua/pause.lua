@@ -1,11 +1,16 @@
 -- pause: reserve hands out nothing until resume; what runs goes on
 --
--- KEYS     meta  HASH  paused: when, ms
--- ARGV     now
+-- KEYS     meta  HASH  paused: since when, ms; paused_until: when it ends by itself, ms; pause_reason
+--          wake  ZSET  marker
+-- ARGV     now, reason, until (ms, 0 until resume)
 -- Returns  OK
--- Keeps    repeated, the first time stays.
+-- Keeps    repeated, the first time stays, unless that pause is over; the last reason and end hold.
 -- Memory   allowed when it is full
 -- @include now_ms
+-- @include poke
+-- @include paused
 
-redis.call('HSETNX', key.meta, 'paused', string.format('%.0f', now_ms(ARGV[1])))
+local now = now_ms(ARGV[1])
+if not paused(key, now) then redis.call('HSET', key.meta, 'paused', string.format('%.0f', now)) end
+redis.call('HSET', key.meta, 'pause_reason', ARGV[2], 'paused_until', ARGV[3])
 return 'OK'

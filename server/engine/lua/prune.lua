@@ -3,7 +3,7 @@
 -- A job that brought a retention of its own stays for exactly that time, unless the number kept is exceeded. Nothing goes
 -- within a minute of its end: an enqueue or a settlement that is sent again must still find it.
 --
--- KEYS     meta          HASH  pruned:<state>: everything up to this end time was looked at
+-- KEYS     meta          HASH  pruned:<state>: everything up to this end time was looked at; retentions that an operator set
 --          jobs          HASH  job id -> record
 --          waiting       ZSET  job id -> rank
 --          delayed       ZSET  job id -> due, ms
@@ -23,20 +23,25 @@
 --          claims_until  ZSET  claim -> end, ms
 --          workers       ZSET  worker -> last seen, ms
 --          reservations  HASH  worker -> n of its last reservation, job ids
+--          crew          HASH  worker -> what it says of itself (JSON)
+--          totals        HASH  removed
+--          events        STREAM  news
 -- ARGV     now, limit (jobs a state), then for completed, failed, cancelled: age (ms), number kept
 -- Returns  how many jobs are gone, 1 when there is more to do at once
 -- Memory   allowed when it is full
 -- @include now_ms
+-- @include book
 -- @include live
 -- @include forget
 
 local now, limit = now_ms(ARGV[1]), tonumber(ARGV[2])
 local grace, day, gone, more = now - 60000, 86400000, 0, 0
+local book = new_book()
 
 local function drop(state, ids)
   if #ids == 0 then return end
   redis.call('ZREM', key[state], unpack(ids))
-  forget(key, ids)
+  forget(key, ids, book)
   gone = gone + #ids
 end
 
@@ -77,16 +82,19 @@ local function by_number(state, most)
   if #ids == limit then more = 1 end
 end
 
+local set = redis.call('HMGET', key.meta, 'completed_age', 'completed_count', 'failed_age', 'failed_count')
+-- Cancelled jobs are kept as completed ones.
 for n, state in ipairs({ 'completed', 'failed', 'cancelled' }) do
-  by_age(state, tonumber(ARGV[1 + 2 * n]))
-  by_number(state, tonumber(ARGV[2 + 2 * n]))
+  local which = state == 'failed' and 3 or 1
+  by_age(state, tonumber(set[which] or ARGV[1 + 2 * n]))
+  by_number(state, tonumber(set[which + 1] or ARGV[2 + 2 * n]))
 end
 
 local over = redis.call('ZRANGEBYSCORE', key.kept, '-inf', now, 'LIMIT', 0, limit)
 for _, id in ipairs(over) do
   local ended = redis.call('ZREM', key.completed, id) + redis.call('ZREM', key.failed, id) + redis.call('ZREM', key.cancelled, id)
   if ended > 0 then
-    forget(key, { id })
+    forget(key, { id }, book)
     gone = gone + 1
   else
     redis.call('ZREM', key.kept, id)
@@ -110,5 +118,7 @@ if #lapsed == limit then more = 1 end
 for _, worker in ipairs(redis.call('ZRANGEBYSCORE', key.workers, '-inf', now - day, 'LIMIT', 0, limit)) do
   redis.call('ZREM', key.workers, worker)
   redis.call('HDEL', key.reservations, worker)
+  redis.call('HDEL', key.crew, worker)
 end
+write_book(key, book)
 return { gone, more }

@@ -21,18 +21,20 @@
 --          expiring   ZSET  job id -> last moment to start, ms
 --          claims     HASH  claim -> job id, end, fingerprint
 --          totals     HASH  attempts:lost:<task>, finished:<state>:<task>
+--          events     STREAM  news
 --          wake       ZSET  marker
 -- ARGV     now, limit, losses allowed, gap (ms without a sweep that is suspicious), hold (ms)
 -- Returns  OK | HOLD, then for each job that was taken back: id, WAITING | POISON | CANCELLED
 -- Keeps    no lease without a job; the job goes back to the place it had.
 -- Memory   allowed when it is full
 -- @include now_ms
+-- @include book
 -- @include head
+-- @include rank
 -- @include lease
 -- @include drop_lease
 -- @include note_attempt
 -- @include spent
--- @include tally
 -- @include close
 -- @include go_back
 -- @include line_up
@@ -50,7 +52,7 @@ if now - swept > gap or now < swept then
 end
 if now < held_until and held_until - now <= hold then return { 'HOLD' } end
 
-local sums, reply = {}, { 'OK' }
+local book, reply = new_book(), { 'OK' }
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', key.active, '-inf', now, 'LIMIT', 0, limit)) do
   local text = redis.call('HGET', key.leases, id)
   local lease = text and read_lease(text)
@@ -58,9 +60,10 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', key.active, '-inf', now, 'LIMIT'
     -- Somebody deleted the lease by hand: its place is not known any more, only its band.
     local record = redis.call('HGET', key.jobs, id)
     drop_lease(key, id)
-    tally(sums, 'orphaned')
+    count(book, 'orphaned')
     if record then
-      line_up(key, { { id, head(record).band } })
+      local job = head(record)
+      line_up(key, now, { { id, job.band, job.task } }, book)
       reply[#reply + 1] = id
       reply[#reply + 1] = 'WAITING'
     end
@@ -72,22 +75,21 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', key.active, '-inf', now, 'LIMIT'
       spent.lost = spent.lost + 1
       write_spent(key, id, spent)
       note_attempt(key, id, lease, started, now, 'lost', 'null')
-      tally(sums, 'attempts:lost:' .. lease.task)
+      count(book, 'attempts:lost:' .. lease.task)
     end
     reply[#reply + 1] = id
     if spent.lost >= allowed then
       drop_lease(key, id)
       redis.call('HSET', key.outcomes, id, string.format(
         '{"reason":"POISON","message":"its worker was lost %d times while it had this job"}', spent.lost))
-      close(key, 'failed', now, id, lease)
-      tally(sums, 'finished:failed:' .. lease.task)
+      close(key, 'failed', now, id, lease, book)
       reply[#reply + 1] = 'POISON'
     else
-      go_back(key, now, id, lease, 0, sums)
+      go_back(key, now, id, lease, 0, book)
       reply[#reply + 1] = redis.call('ZSCORE', key.waiting, id) and 'WAITING' or 'CANCELLED'
     end
   end
 end
-write_tally(key, sums)
+write_book(key, book)
 if #reply > 1 then poke(key) end
 return reply

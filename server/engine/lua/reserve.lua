@@ -3,7 +3,7 @@
 -- Promotes what is due first. A job whose lease was lost before is handed out alone, so that a worker that dies of it
 -- takes no neighbour along; a job past its expiry fails here instead of starting.
 --
--- KEYS     meta          HASH  seq, paused; concurrency, rate_count, rate_ms where an operator set them
+-- KEYS     meta          HASH  seq; the flags of a pause; concurrency, rate_count, rate_ms where an operator set them
 --          jobs          HASH  job id -> record
 --          waiting       ZSET  job id -> rank
 --          delayed       ZSET  job id -> due, ms
@@ -17,6 +17,7 @@
 --          expiring      ZSET  job id -> last moment to start, ms
 --          claims        HASH  claim -> job id, end, fingerprint
 --          totals        HASH  finished:failed:<task>
+--          events        STREAM  news
 --          starts        ZSET  reservations within the rate limit's period -> ms
 --          workers       ZSET  worker -> last seen, ms
 --          reservations  HASH  worker -> n of its last reservation, then the job ids
@@ -29,15 +30,17 @@
 --          Repeated with the same n it answers with the same jobs and takes none.
 -- Memory   allowed when it is full
 -- @include now_ms
+-- @include book
 -- @include head
 -- @include lease
 -- @include spent
--- @include tally
+-- @include rank
+-- @include poke
+-- @include paused
 -- @include close
 -- @include line_up
 -- @include promote_due
 -- @include end_expired
--- @include poke
 
 local now = now_ms(ARGV[1])
 local worker, n, want, lease_ms = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -66,18 +69,21 @@ if last and string.match(last, '^%S+') == n then
   return hand_out(ids)
 end
 
+local book = new_book()
 redis.call('ZADD', key.workers, now, worker)
-promote_due(key, now, 64)
+promote_due(key, now, 64, book)
+write_book(key, book)
 
 local function next_due()
   local due = redis.call('ZRANGE', key.delayed, 0, 0, 'WITHSCORES')[2]
   return due and math.max(1, tonumber(due) - now) or 0
 end
 
-local rules = redis.call('HMGET', key.meta, 'paused', 'concurrency', 'rate_count', 'rate_ms')
+local is_paused, resumes = paused(key, now)
+if is_paused then return { 'PAUSED', now, resumes > 0 and resumes - now or 0 } end
+local rules = redis.call('HMGET', key.meta, 'concurrency', 'rate_count', 'rate_ms')
 local concurrency, rate_count, rate_ms =
-  tonumber(rules[2] or ARGV[6]), tonumber(rules[3] or ARGV[7]), tonumber(rules[4] or ARGV[8])
-if rules[1] then return { 'PAUSED', now, 0 } end
+  tonumber(rules[1] or ARGV[6]), tonumber(rules[2] or ARGV[7]), tonumber(rules[3] or ARGV[8])
 local room = math.min(want, redis.call('ZCARD', key.waiting))
 if room == 0 then return { 'EMPTY', now, next_due() } end
 if concurrency > 0 then room = math.min(room, concurrency - redis.call('ZCARD', key.active)) end
@@ -96,24 +102,27 @@ local ids = {}
 for i = 1, #line, 2 do ids[#ids + 1] = line[i] end
 local records, spents = redis.call('HMGET', key.jobs, unpack(ids)), redis.call('HMGET', key.spent, unpack(ids))
 
-local sums, taken, leases, ends = {}, {}, {}, {}
+local taken, leases, ends = {}, {}, {}
+book = new_book()
 for i, id in ipairs(ids) do
   if not records[i] then
     -- Somebody deleted the record by hand: nothing is left to run.
     redis.call('ZREM', key.waiting, id)
     redis.call('ZREM', key.expiring, id)
     redis.call('HDEL', key.secrets, id)
-    tally(sums, 'orphaned')
+    count(book, 'orphaned')
+    tell(book, 'gone', '', id)
   else
     local job, spent = head(records[i]), read_spent(spents[i])
     local suspect = spent.lost > 0
     if job.expires > 0 and job.expires <= now then
       redis.call('ZREM', key.waiting, id)
-      end_expired(key, now, id, job, sums)
+      end_expired(key, now, id, job, book)
     elseif suspect and #taken > 0 then
       break
     else
       taken[#taken + 1] = id
+      tell(book, 'active', job.task, id)
       ends[#ends + 1] = now + lease_ms
       ends[#ends + 1] = id
       leases[#leases + 1] = id
@@ -126,7 +135,7 @@ for i, id in ipairs(ids) do
     end
   end
 end
-write_tally(key, sums)
+write_book(key, book)
 
 if #taken > 0 then
   redis.call('ZREM', key.waiting, unpack(taken))

@@ -1,4 +1,4 @@
--- retry: active -> delayed: the attempt failed and another one is left
+-- retry: active -> delayed: the attempt failed and another one is left; -> waiting when the job was signalled meanwhile
 --
 -- This is the acknowledgement as well: there is no moment at which the job is neither active nor delayed.
 --
@@ -16,7 +16,8 @@
 --          kept       ZSET  job id -> end of its own retention, ms
 --          expiring   ZSET  job id -> last moment to start, ms
 --          claims     HASH  claim -> job id, end, fingerprint
---          totals     HASH  attempts:<outcome>:<task>, finished:cancelled:<task>
+--          totals     HASH  attempts:<outcome>:<task>, finished:cancelled:<task>, wait…, run…
+--          events     STREAM  news
 --          wake       ZSET  marker
 -- ARGV     now, then for each job: id, token, started (ms after the reservation), delay (ms), outcome (failed|timed_out),
 --          error (JSON)
@@ -25,6 +26,9 @@
 --          A job that was asked to stop is cancelled here rather than tried again.
 -- Memory   allowed when it is full
 -- @include now_ms
+-- @include book
+-- @include rank
+-- @include timing
 -- @include lease
 -- @include held
 -- @include settled_by
@@ -32,13 +36,12 @@
 -- @include drop_lease
 -- @include note_attempt
 -- @include spent
--- @include tally
 -- @include close
 -- @include go_back
 -- @include poke
 
 local now = now_ms(ARGV[1])
-local sums, reply = {}, {}
+local book, reply = new_book(), {}
 for i = 2, #ARGV, 6 do
   local id, token, started, delay = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
   local outcome, err = ARGV[i + 4], ARGV[i + 5]
@@ -50,12 +53,12 @@ for i = 2, #ARGV, 6 do
     spent.failures, spent.since = spent.failures + 1, 0
     note_attempt(key, id, lease, lease.reserved + started, now, outcome, err)
     write_spent(key, id, spent)
-    go_back(key, now, id, lease, math.max(delay, 1), sums)
-    tally(sums, 'attempts:' .. outcome .. ':' .. lease.task)
+    go_back(key, now, id, lease, math.max(delay, 1), book)
+    count_attempt(book, lease, lease.reserved + started, now, outcome)
     reply[#reply + 1] = 'OK'
   end
 end
-write_tally(key, sums)
+write_book(key, book)
 -- Also for what is delayed: whoever waits then looks again at when the next job is due.
 poke(key)
 return reply

@@ -12,25 +12,29 @@
 --          kept       ZSET  job id -> end of its own retention, ms
 --          expiring   ZSET  job id -> last moment to start, ms
 --          claims     HASH  claim -> job id, end, fingerprint
---          totals     HASH  finished:cancelled:<task>, attempts:cancelled:<task>
+--          totals     HASH  finished:cancelled:<task>, attempts:cancelled:<task>, wait…, run…
+--          events     STREAM  news
 --          wake       ZSET  marker
 -- ARGV     now, then for each job: id, token, started (ms after the reservation, '' when it never started)
 -- Returns  for each job: OK | LEASE_LOST | JOB_NOT_FOUND
 -- Keeps    only the newest token settles a job; repeated, it answers OK and changes nothing.
 -- Memory   allowed when it is full
 -- @include now_ms
+-- @include book
+-- @include rank
+-- @include timing
 -- @include lease
 -- @include held
 -- @include settled_by
 -- @include not_held
 -- @include drop_lease
 -- @include note_attempt
--- @include tally
 -- @include close
 -- @include poke
+-- @include poke_if_any
 
 local now = now_ms(ARGV[1])
-local sums, reply = {}, {}
+local book, reply = new_book(), {}
 for i = 2, #ARGV, 3 do
   local id, token, started = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local lease = held(key, id, token)
@@ -42,14 +46,13 @@ for i = 2, #ARGV, 3 do
     drop_lease(key, id)
     if started ~= '' then
       note_attempt(key, id, lease, lease.reserved + tonumber(started), now, 'cancelled', 'null')
-      tally(sums, 'attempts:cancelled:' .. lease.task)
+      count_attempt(book, lease, lease.reserved + tonumber(started), now, 'cancelled')
     end
     redis.call('HSET', key.outcomes, id, reason or '""')
-    close(key, 'cancelled', now, id, lease)
-    tally(sums, 'finished:cancelled:' .. lease.task)
+    close(key, 'cancelled', now, id, lease, book)
     reply[#reply + 1] = 'OK'
   end
 end
-write_tally(key, sums)
-if redis.call('ZCARD', key.waiting) > 0 then poke(key) end
+write_book(key, book)
+poke_if_any(key)
 return reply

@@ -14,3 +14,8 @@ local function head(record)
     keep = tonumber(keep), unique = unique, secret = secret == '1', fingerprint = fingerprint, by = by,
   }
 end
+
+local function head_text(job)
+  return string.format('%s %d %.0f %.0f %.0f %s %d %s %s\n', job.task, job.band, job.created, job.expires, job.keep,
+    job.unique, job.secret and 1 or 0, job.fingerprint, job.by)
+end

@@ -1,10 +1,10 @@
--- Puts jobs at the end of their band of the line. `jobs` holds {id, band}; order within a band is the order given.
--- A rank stays below 2^53: 201 bands of 2^44 places.
-local function line_up(key, jobs)
+-- Puts jobs at the end of their band of the line. `jobs` holds {id, band, task}; order within a band is the order given.
+local function line_up(key, now, jobs, book)
   if #jobs == 0 then return end
-  local last = redis.call('HINCRBY', key.meta, 'seq', #jobs)
-  local first = last - #jobs
+  local place = first_place(now, tonumber(redis.call('HGET', key.meta, 'seq') or 0))
   for i, job in ipairs(jobs) do
-    redis.call('ZADD', key.waiting, job[2] * 17592186044416 + first + i, job[1])
+    redis.call('ZADD', key.waiting, string.format('%.0f', job[2] * band_size + place + i - 1), job[1])
+    tell(book, 'waiting', job[3], job[1])
   end
+  redis.call('HSET', key.meta, 'seq', string.format('%.0f', place + #jobs - 1))
 end
