@@ -17,7 +17,7 @@ from server.engine.job import Job, JobState
 from server.engine.look import Place, brief, page, stats
 from server.engine.mend import remove, revive
 
-_STEP = 100  # jobs: Redis is busy with them for about a millisecond
+_STEP = 25  # jobs: Redis is busy with them for about half a millisecond
 _LEAST_PAUSE = 0.001  # s between two steps; else as long as the step took
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COUNTING_SECONDS = 1.0  # for looking how many others match, when the limit is reached

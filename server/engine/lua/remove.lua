@@ -28,29 +28,34 @@
 -- @include state_of
 -- @include forget
 
-local wanted = ARGV[2]
-local book, gone, reply, seen = new_book(), {}, {}, {}
-for i = 3, #ARGV do
-  local id = ARGV[i]
-  local state = not seen[id] and state_of(key, id)
-  seen[id] = true
+local wanted, ids = ARGV[2], {}
+for i = 3, #ARGV do ids[i - 2] = ARGV[i] end
+local records = redis.call('HMGET', key.jobs, unpack(ids))
+local book, gone, reply, going = new_book(), {}, {}, {}
+
+local function state_now(id)
+  if going[id] then return nil end
+  local state = wanted
+  if state ~= '' and redis.call('ZSCORE', key[state], id) then return state end
+  return (state_of(key, id))
+end
+
+for i, id in ipairs(ids) do
+  local state = state_now(id)
+  local word, detail = 'OK', ''
   if not state then
-    reply[#reply + 1] = 'JOB_NOT_FOUND'
-    reply[#reply + 1] = ''
+    word = 'JOB_NOT_FOUND'
   elseif state == 'active' or (wanted ~= '' and state ~= wanted) then
-    reply[#reply + 1] = 'JOB_STATE'
-    reply[#reply + 1] = state
+    word, detail = 'JOB_STATE', state
   else
-    local record = redis.call('HGET', key.jobs, id)
-    local unique = record and head(record).unique
-    if unique and unique ~= '-' and redis.call('HGET', key.claims, unique) == id .. ' 0 -' then
-      redis.call('HDEL', key.claims, unique)
-    end
+    local unique = records[i] and head(records[i]).unique or '-'
+    if unique ~= '-' and redis.call('HGET', key.claims, unique) == id .. ' 0 -' then redis.call('HDEL', key.claims, unique) end
     redis.call('ZREM', key[state], id)
+    going[id] = true
     gone[#gone + 1] = id
-    reply[#reply + 1] = 'OK'
-    reply[#reply + 1] = ''
   end
+  reply[#reply + 1] = word
+  reply[#reply + 1] = detail
 end
 forget(key, gone, book)
 write_book(key, book)

@@ -9,7 +9,10 @@ local function read_spent(text)
   }
 end
 
+local function spent_text(spent)
+  return string.format('%d %d %d %.0f %d %s', spent.failures, spent.lost, spent.snoozes, spent.since, spent.retries, spent.mark)
+end
+
 local function write_spent(key, id, spent)
-  redis.call('HSET', key.spent, id, string.format('%d %d %d %.0f %d %s', spent.failures, spent.lost, spent.snoozes,
-    spent.since, spent.retries, spent.mark))
+  redis.call('HSET', key.spent, id, spent_text(spent))
 end
