@@ -219,6 +219,7 @@ async def test_what_remains_of_a_task_is_not_counted_for_long_when_the_limit_is_
 ) -> None:
     """Ten were asked for: nobody waits until a million others are looked at. Here there is no time at all for it."""
     monkeypatch.setattr(bulk, "_COUNTING_SECONDS", 0.0)
+    monkeypatch.setattr(bulk, "_STEP", 100)
     place(worker, JobState.FAILED, [new_job(each, task=f"email.{n % 2}") for n, each in enumerate(numbered(600))])
 
     outcome = await retried(admin, Selection(limit=10), task="email.0")

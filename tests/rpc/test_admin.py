@@ -15,6 +15,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from server.engine.job import JobState
+from server.engine.mend import hasten
 from server.engine.names import new_job_id
 from server.engine.work import Attention, Run, attend, extend, note
 from tests.admin.hands import numbered, place, until
@@ -186,7 +187,8 @@ async def test_a_job_tells_every_attempt_what_its_actor_wrote_and_its_result(
     put(worker.engine, "a")
     first = worker.take_one()
     worker.engine.run(note(first.lease, line="half way"))
-    worker.engine.run(retried(first, delay=timedelta(0)))
+    worker.engine.run(retried(first, delay=timedelta(milliseconds=1)))
+    worker.engine.run(hasten(QUEUE, "a"))
     again = worker.take_one()
     worker.engine.run(note(again.lease, progress=(90.0, "nearly"), line="again"))
     worker.engine.run(completed(again, result=b'{"sent": true}'))

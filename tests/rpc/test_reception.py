@@ -357,16 +357,19 @@ async def test_a_deadline_ends_a_stream(staged: QueueServiceAsyncStub, stage: St
 
 
 async def test_a_caller_who_leaves_ends_his_stream(staged: QueueServiceAsyncStub, stage: Stage) -> None:
-    ended = asyncio.Event()
+    entered, ended = asyncio.Event(), asyncio.Event()
 
     async def endless(_context: Context) -> None:
+        entered.set()
         try:
             await asyncio.Event().wait()
         finally:
             ended.set()
 
     stage.behaviour = endless
-    (await begun(staged)).cancel()
+    call = await begun(staged)
+    await asyncio.wait_for(entered.wait(), 5)
+    call.cancel()
     await asyncio.wait_for(ended.wait(), 5)
     await asyncio.wait_for(until_observed(stage), 5)
 
