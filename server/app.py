@@ -9,8 +9,8 @@ import socket
 from server import logs
 from server.admin import Admin
 from server.catalog import Catalog
+from server.engine.async_engine import AsyncEngine
 from server.engine.commits import Commits
-from server.engine.engine import AsyncEngine
 from server.engine.errors import EngineError, InvalidValue
 from server.engine.store import Store
 from server.metrics import Metrics

@@ -19,8 +19,8 @@ from server.admin.crew import Crews
 from server.admin.jobs import Jobs
 from server.admin.queues import Queues
 from server.catalog import Catalog
+from server.engine.async_engine import AsyncEngine
 from server.engine.commits import Commits
-from server.engine.engine import AsyncEngine
 from server.settings import QueueSettings
 
 

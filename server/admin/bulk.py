@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from server.catalog import Catalog
+from server.engine.async_engine import AsyncEngine
 from server.engine.commits import Commits
-from server.engine.engine import AsyncEngine
 from server.engine.errors import InvalidValue, SecretsErased, UniqueConflict
 from server.engine.job import Job, JobState
 from server.engine.look import Place, brief, page, stats

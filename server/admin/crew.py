@@ -7,7 +7,7 @@ from datetime import datetime
 
 from server.catalog import Catalog
 from server.engine import look
-from server.engine.engine import AsyncEngine
+from server.engine.async_engine import AsyncEngine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,8 @@ from server.engine.look import Stats
 
 
 class IssueKind(StrEnum):
+    """What can be wrong with a queue."""
+
     FAILED = "failed"
     WAITING = "waiting"
     STALLED = "stalled"
@@ -42,6 +44,12 @@ class Overview:
     rules: Rules
     has_tasks: bool
 
+    @property
+    def needs_workers(self) -> bool:
+        """A queue that no task names and that holds nothing misses nobody."""
+        unfinished = any(n for state, n in self.stats.jobs.items() if not state.terminal)
+        return self.rules.needs_workers and (self.has_tasks or unfinished)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
@@ -69,10 +77,5 @@ def issues_of(queue: Overview) -> Iterator[Issue]:
     ):
         if observed > threshold:
             yield Issue(queue=queue.name, kind=kind, observed=observed, threshold=threshold)
-    if rules.needs_workers and _has_work(queue) and not stats.workers:
+    if queue.needs_workers and not stats.workers:
         yield Issue(queue=queue.name, kind=IssueKind.WORKERS, observed=0, threshold=1)
-
-
-def _has_work(queue: Overview) -> bool:
-    """A queue that no task names and that holds nothing misses nobody."""
-    return queue.has_tasks or any(n for state, n in queue.stats.jobs.items() if not state.terminal)

@@ -10,9 +10,9 @@ from server.admin.waiting import Reason, reasons
 from server.catalog import Catalog
 from server.engine import mend
 from server.engine.admit import get
+from server.engine.async_engine import AsyncEngine
 from server.engine.call import Call
 from server.engine.commits import Commits
-from server.engine.engine import AsyncEngine
 from server.engine.errors import EngineError
 from server.engine.job import Job
 from server.engine.look import standing

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from server.engine.engine import AsyncEngine
+from server.engine.async_engine import AsyncEngine
 from server.engine.errors import InvalidValue
 from server.engine.job import Job, JobState
 from server.engine.look import PAGE_LIMIT, Place, brief, page

@@ -12,8 +12,8 @@ from server.admin.health import Health, Overview
 from server.admin.rules import Rules
 from server.catalog import Catalog
 from server.engine import steer
+from server.engine.async_engine import AsyncEngine
 from server.engine.commits import Commits
-from server.engine.engine import AsyncEngine
 from server.engine.errors import InvalidValue
 from server.engine.look import Stats, stats
 from server.engine.overrides import Overrides

@@ -13,6 +13,8 @@ from server.engine.look import Standing
 
 
 class ReasonKind(StrEnum):
+    """What can keep a job from running."""
+
     PAUSED = "paused"
     DELAYED = "delayed"
     NO_WORKER = "no_worker"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from server.engine import record
+from server.engine import reading, record
 from server.engine.call import Argument, Call, call
 from server.engine.errors import (
     IdempotencyKeyReused,
@@ -18,6 +18,7 @@ from server.engine.errors import (
     UniqueConflict,
 )
 from server.engine.job import Job, JobState, NewJob, OnConflict
+from server.engine.moments import epoch_ms, milliseconds, moment
 
 BATCH_LIMIT = 1000  # jobs a call
 IDEMPOTENCY_WINDOW = timedelta(hours=24)
@@ -72,7 +73,7 @@ def get(queue: str, job_id: str) -> Call[Job]:
     """All that is known of a job. Raises JobNotFound."""
 
     def read(reply: list[bytes]) -> Job:
-        for job in record.read_jobs(queue, reply):
+        for job in reading.read_jobs(queue, reply):
             return job
         raise JobNotFound(queue, job_id)
 
@@ -81,7 +82,7 @@ def get(queue: str, job_id: str) -> Call[Job]:
 
 def find(queue: str, job_ids: Sequence[str]) -> Call[list[Job]]:
     """All that is known of those of these jobs that are known. At most 1,000."""
-    return call("get", queue, ["whole", *job_ids], lambda reply: record.read_jobs(queue, reply))
+    return call("get", queue, ["whole", *job_ids], lambda reply: reading.read_jobs(queue, reply))
 
 
 def states(queue: str, job_ids: Sequence[str]) -> Call[list[JobState | None]]:
@@ -100,19 +101,19 @@ def _enqueue_arguments(job: NewJob) -> list[Argument]:
         job.id,
         job.task,
         record.band(job.priority),
-        record.milliseconds(job.delay),
-        record.epoch_ms(job.run_at) if job.run_at else 0,
+        milliseconds(job.delay),
+        epoch_ms(job.run_at) if job.run_at else 0,
         # 0 stands for never.
-        max(1, record.epoch_ms(job.expires_at)) if job.expires_at else 0,
+        max(1, epoch_ms(job.expires_at)) if job.expires_at else 0,
         # 0 stands for the queue's own retention.
-        0 if job.retention is None else max(1, record.milliseconds(job.retention)),
+        0 if job.retention is None else max(1, milliseconds(job.retention)),
         body,
         job.payload if job.masked is not None else b"",
         record.claim("i", job.idempotency_key) if job.idempotency_key else b"",
-        record.milliseconds(IDEMPOTENCY_WINDOW),
+        milliseconds(IDEMPOTENCY_WINDOW),
         record.fingerprint(job, body),
         record.claim("u", unique.key) if unique else b"",
-        record.milliseconds(unique.lasts) if unique and unique.lasts else 0,
+        milliseconds(unique.lasts) if unique and unique.lasts else 0,
         unique.on_conflict if unique else OnConflict.RETURN,
     ]
 
@@ -120,14 +121,14 @@ def _enqueue_arguments(job: NewJob) -> list[Argument]:
 def _read_enqueued(reply: list[Any]) -> list[Enqueued]:
     if reply[0] != b"OK":
         raise _REFUSALS[reply[0]](reply[2].decode(), index=reply[1])
-    now = record.moment(reply[1])
+    now = moment(reply[1])
     return [
         Enqueued(
             job_id=job_id.decode(),
             created=word == b"CREATED",
             replaced=word == b"REPLACED",
             at=now,
-            run_at=record.moment(due) if due else None,
+            run_at=moment(due) if due else None,
         )
         for word, job_id, due in zip(reply[2::3], reply[3::3], reply[4::3], strict=True)
     ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any, TypeVar
 
+from server.engine.async_engine import AsyncEngine
 from server.engine.call import Call
-from server.engine.engine import AsyncEngine
 
 T = TypeVar("T")
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from server.engine import record
 from server.engine.call import Call, call
 from server.engine.errors import EventsLost, InvalidValue
 from server.engine.job import JobState
+from server.engine.moments import moment
 
 _CURSOR = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")  # either part fits into the 64 bits that Redis has for it
 _GONE = "gone"
@@ -56,7 +56,7 @@ def changes(queue: str, cursor: str, *, limit: int = 100) -> Call[list[Event]]:
 def _event(entry: Sequence[Any]) -> Event:
     cursor, fields = entry[0].decode(), [each.decode() for each in entry[1]]
     found = [_change(name, ids) for name, ids in zip(fields[::2], fields[1::2], strict=True) if ids]
-    return Event(cursor=cursor, at=record.moment(int(cursor.partition("-")[0])), changes=tuple(found))
+    return Event(cursor=cursor, at=moment(int(cursor.partition("-")[0])), changes=tuple(found))
 
 
 def _change(name: str, ids: str) -> Change:

@@ -9,10 +9,12 @@ from typing import Any
 
 import msgspec
 
-from server.engine import record
+from server.engine import reading
 from server.engine.call import Argument, Call, call
 from server.engine.errors import InvalidValue, JobNotFound
+from server.engine.forms import CrewForm
 from server.engine.job import Job, JobState
+from server.engine.moments import epoch_ms, milliseconds, moment
 from server.engine.overrides import Overrides
 from server.engine.totals import Totals
 
@@ -117,7 +119,7 @@ def stats(queue: str) -> Call[Stats]:
         now, stalled, waiting_ms, active_ms, workers, counts, meta, totals = reply
         fields = _pairs(meta)
         return Stats(
-            at=record.moment(now),
+            at=moment(now),
             jobs=dict(zip(STATES, counts, strict=True)),
             stalled=stalled,
             oldest_waiting=_age(waiting_ms),
@@ -128,7 +130,7 @@ def stats(queue: str) -> Call[Stats]:
             totals=Totals.read({name: int(n) for name, n in _pairs(totals).items()}),
         )
 
-    return call("stats", queue, [record.milliseconds(SILENCE)], read)
+    return call("stats", queue, [milliseconds(SILENCE)], read)
 
 
 def page(
@@ -149,7 +151,7 @@ def page(
         return _active_page(queue, count, after, newest_first)
     cursor = (after.score, after.job_id) if after else ("", "")
     # One more than asked: whether there are others is known by it.
-    last = record.epoch_ms(until) if until else "+inf"
+    last = epoch_ms(until) if until else "+inf"
     arguments: list[Argument] = [state, int(newest_first), *cursor, last, count + 1]
 
     def read(reply: list[Any]) -> Page:
@@ -161,7 +163,7 @@ def page(
 
 def brief(queue: str, job_ids: Sequence[str]) -> Call[list[Job]]:
     """Those of these jobs that are known, without what may be large: of their attempts only the newest."""
-    return call("get", queue, ["brief", *job_ids], lambda reply: record.read_jobs(queue, reply))
+    return call("get", queue, ["brief", *job_ids], lambda reply: reading.read_jobs(queue, reply))
 
 
 def standing(queue: str, job_id: str, *, period: timedelta | None = None) -> Call[Standing]:
@@ -173,26 +175,26 @@ def standing(queue: str, job_id: str, *, period: timedelta | None = None) -> Cal
         now, task, state, score, ahead, active, starts, oldest_start, meta, workers = reply
         fields = _pairs(meta)
         return Standing(
-            at=record.moment(now),
+            at=moment(now),
             task=task.decode(),
             state=JobState(state.decode()),
-            due=record.moment(float(score)) if state == b"delayed" else None,
+            due=moment(float(score)) if state == b"delayed" else None,
             ahead=ahead,
             active=active,
             starts=starts,
-            oldest_start=record.moment(float(oldest_start)) if oldest_start else None,
+            oldest_start=moment(float(oldest_start)) if oldest_start else None,
             pause=_read_pause(fields, now),
             overrides=Overrides.read(fields),
             workers=_read_workers(workers),
         )
 
-    rate_ms = record.milliseconds(period) if period else 0
-    return call("standing", queue, [job_id, record.milliseconds(SILENCE), rate_ms], read)
+    rate_ms = milliseconds(period) if period else 0
+    return call("standing", queue, [job_id, milliseconds(SILENCE), rate_ms], read)
 
 
 def crew(queue: str) -> Call[list[Worker]]:
     """The workers that were heard of lately."""
-    return call("crew", queue, [record.milliseconds(SILENCE)], _read_workers)
+    return call("crew", queue, [milliseconds(SILENCE)], _read_workers)
 
 
 def _active_page(queue: str, count: int, after: Place | None, newest_first: bool) -> Call[Page]:
@@ -207,7 +209,7 @@ def _active_page(queue: str, count: int, after: Place | None, newest_first: bool
     return call("page", queue, [JobState.ACTIVE, 0, "", "", "+inf", -1], read)
 
 
-_crew = msgspec.json.Decoder(record.Crew)
+_crew = msgspec.json.Decoder(CrewForm)
 
 
 def _read_workers(reply: Sequence[Any]) -> list[Worker]:
@@ -215,7 +217,7 @@ def _read_workers(reply: Sequence[Any]) -> list[Worker]:
     return [
         Worker(
             name=name.decode(),
-            seen_at=record.moment(float(seen)),
+            seen_at=moment(float(seen)),
             crew=_read_crew(facts) if facts else None,
             active=active,
         )
@@ -225,7 +227,7 @@ def _read_workers(reply: Sequence[Any]) -> list[Worker]:
 
 def _read_crew(text: bytes) -> Crew:
     said = _crew.decode(text)
-    return Crew(tasks=tuple(said.tasks), threads=said.threads, started_at=record.moment(said.started))
+    return Crew(tasks=tuple(said.tasks), threads=said.threads, started_at=moment(said.started))
 
 
 def _read_pause(meta: dict[str, str], now: int) -> Pause | None:
@@ -234,9 +236,9 @@ def _read_pause(meta: dict[str, str], now: int) -> Pause | None:
     if "paused" not in meta or 0 < until <= now:
         return None
     return Pause(
-        since=record.moment(int(meta["paused"])),
+        since=moment(int(meta["paused"])),
         reason=meta.get("pause_reason", ""),
-        until=record.moment(until) if until else None,
+        until=moment(until) if until else None,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from server.engine.errors import InvalidValue
-from server.engine.record import milliseconds
+from server.engine.moments import milliseconds
 from server.engine.work import RateLimit
 
 MOST_AT_ONCE = 100_000

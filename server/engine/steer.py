@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from server.engine import record
 from server.engine.call import Argument, Call, call
 from server.engine.errors import InvalidValue
+from server.engine.moments import epoch_ms
 from server.engine.overrides import FIELDS, Overrides
 
 _MOST_REASON = 200  # characters
@@ -20,7 +20,7 @@ def pause(queue: str, reason: str = "", *, until: datetime | None = None) -> Cal
     """
     if len(reason) > _MOST_REASON:
         raise InvalidValue("reason", f"must not be longer than {_MOST_REASON} characters")
-    return call("pause", queue, [reason, record.epoch_ms(until) if until else 0], _nothing)
+    return call("pause", queue, [reason, epoch_ms(until) if until else 0], _nothing)
 
 
 def resume(queue: str) -> Call[None]:

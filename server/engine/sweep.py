@@ -7,9 +7,9 @@ from datetime import timedelta
 from enum import Enum
 from typing import Any
 
-from server.engine import record
 from server.engine.call import Argument, Call, call
 from server.engine.errors import InvalidValue
+from server.engine.moments import milliseconds
 
 LOSSES_ALLOWED = 3  # starts of a job that end with a lost worker, before it counts as poison
 
@@ -79,7 +79,7 @@ def reclaim(
     hold: timedelta = timedelta(seconds=3),
 ) -> Call[Reclamation]:
     """active -> waiting | failed, where the lease ran out. After a `gap` without sweeps nothing happens for `hold`."""
-    arguments: list[Argument] = [limit, losses_allowed, record.milliseconds(gap), record.milliseconds(hold)]
+    arguments: list[Argument] = [limit, losses_allowed, milliseconds(gap), milliseconds(hold)]
 
     def read(reply: list[Any]) -> Reclamation:
         jobs = {job_id.decode(): Reclaimed(word) for job_id, word in zip(reply[1::2], reply[2::2], strict=True)}
@@ -92,7 +92,7 @@ def prune(queue: str, retentions: Retentions, *, limit: int = 500) -> Call[Pruni
     """Ended jobs -> gone, as far as their retention is over; at most `limit` of each state a call."""
     arguments: list[Argument] = [limit]
     for retention in (retentions.completed, retentions.failed, retentions.cancelled):
-        arguments += [record.milliseconds(retention.age), retention.count]
+        arguments += [milliseconds(retention.age), retention.count]
 
     def read(reply: list[int]) -> Pruning:
         return Pruning(gone=reply[0], more=bool(reply[1]))

@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from server.engine import record
+from server.engine import reading, record
 from server.engine.call import Argument, Call, call
 from server.engine.errors import InvalidValue, LeaseLost
 from server.engine.job import AttemptOutcome, Failure, JobError, Lease, LeasedJob
+from server.engine.moments import milliseconds
 from server.engine.names import checked_worker
 
 RESERVE_LIMIT = 1000  # jobs a call
@@ -121,13 +122,13 @@ def reserve(
     """
     if not 1 <= want <= RESERVE_LIMIT:
         raise InvalidValue("want", f"must lie between 1 and {RESERVE_LIMIT}")
-    arguments: list[Argument] = [checked_worker(worker), number, want, record.milliseconds(lease), concurrency]
-    arguments += [rate_limit.count, record.milliseconds(rate_limit.period)] if rate_limit else [0, 0]
+    arguments: list[Argument] = [checked_worker(worker), number, want, milliseconds(lease), concurrency]
+    arguments += [rate_limit.count, milliseconds(rate_limit.period)] if rate_limit else [0, 0]
 
     def read(reply: list[Any]) -> Reservation:
         fields = reply[3:]
         leased = [fields[at : at + _FIELDS_A_JOB] for at in range(0, len(fields), _FIELDS_A_JOB)]
-        jobs, unreadable = record.read_all_leased(queue, leased)
+        jobs, unreadable = reading.read_all_leased(queue, leased)
         ask_again = timedelta(milliseconds=reply[2]) if reply[2] else None
         return Reservation(found=Found(reply[0]), jobs=jobs, unreadable=unreadable, ask_again=ask_again)
 
@@ -136,7 +137,7 @@ def reserve(
 
 def extend(queue: str, runs: Sequence[Run], *, lease: timedelta) -> Call[dict[str, Attention]]:
     """active stays active. Job ids that need attention: lost, or to be stopped."""
-    arguments: list[Argument] = [record.milliseconds(lease)]
+    arguments: list[Argument] = [milliseconds(lease)]
     for run in runs:
         arguments += [run.lease.job_id, run.lease.token, _started(run)]
 
@@ -172,7 +173,7 @@ def retry(queue: str, retries: Sequence[Retry]) -> Call[list[bool]]:
     """active -> delayed, or cancelled where that was asked; an attempt is spent. False where the lease was lost."""
     arguments: list[Argument] = []
     for item in retries:
-        started, delay = _started(item.run) or 0, record.milliseconds(item.delay)
+        started, delay = _started(item.run) or 0, milliseconds(item.delay)
         arguments += [*_token(item.run.lease), started, delay, item.outcome, record.error_text(item.error)]
     return call("retry", queue, arguments, _taken)
 
@@ -190,7 +191,7 @@ def snooze(queue: str, snoozes: Sequence[Snooze]) -> Call[list[bool]]:
     """active -> delayed, or cancelled where that was asked; no attempt is spent. False where the lease was lost."""
     arguments: list[Argument] = []
     for item in snoozes:
-        started, delay = _started(item.run) or 0, record.milliseconds(item.delay)
+        started, delay = _started(item.run) or 0, milliseconds(item.delay)
         arguments += [*_token(item.run.lease), started, delay, record.error_text(item.reason)]
     return call("snooze", queue, arguments, _taken)
 
@@ -207,7 +208,7 @@ def release(queue: str, releases: Sequence[Release]) -> Call[list[bool]]:
     """active -> waiting | delayed; nothing is charged. False where the lease was lost."""
     arguments: list[Argument] = []
     for item in releases:
-        arguments += [*_token(item.lease), record.milliseconds(item.delay)]
+        arguments += [*_token(item.lease), milliseconds(item.delay)]
     return call("release", queue, arguments, _taken)
 
 
@@ -231,7 +232,7 @@ def _token(lease: Lease) -> tuple[str, str]:
 
 
 def _started(run: Run) -> int | str:
-    return "" if run.started_after is None else record.milliseconds(run.started_after)
+    return "" if run.started_after is None else milliseconds(run.started_after)
 
 
 def _taken(reply: list[bytes]) -> list[bool]:

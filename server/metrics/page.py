@@ -16,7 +16,7 @@ from prometheus_client import (
 )
 
 from server.catalog import Catalog
-from server.engine.engine import AsyncEngine
+from server.engine.async_engine import AsyncEngine
 from server.metrics import queues, redis
 from server.metrics.series import Kind, Series
 from server.settings import QueueSettings

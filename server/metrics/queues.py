@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from server.admin.health import Overview
 from server.engine.job import AttemptOutcome, JobState
 from server.engine.look import STATES
 from server.metrics.family import NEVER, QueueSeries, by_state, by_task, by_task_and, gauge
 from server.metrics.series import Kind
 
 _ENDED = tuple(state for state in STATES if state.terminal)
-
-
-def _needs_workers(queue: Overview) -> bool:
-    """As GetHealth has it: a queue that no task names and that holds nothing misses nobody."""
-    unfinished = any(queue.stats[state] for state in STATES if not state.terminal)
-    return queue.rules.needs_workers and (queue.has_tasks or unfinished)
 
 
 def _seconds(age: timedelta | None) -> float:
@@ -77,7 +70,7 @@ SERIES = (
     gauge(
         "cabrank_queue_needs_workers",
         "1 when the queue counts as healthy only with a worker: its settings ask for one, and it has tasks or jobs.",
-        _needs_workers,
+        lambda queue: queue.needs_workers,
     ),
     by_task(
         "cabrank_jobs_enqueued_total",

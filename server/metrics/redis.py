@@ -14,7 +14,7 @@ from server import logs
 from server.admin.health import Overview
 from server.admin.rules import Rules
 from server.catalog import Catalog
-from server.engine.engine import AsyncEngine
+from server.engine.async_engine import AsyncEngine
 from server.engine.look import Stats, stats
 from server.engine.memory import Memory
 from server.metrics.family import Queue, QueueSeries, families

@@ -9,14 +9,13 @@ from server.admin import Admin
 from server.admin.bulk import NOT_STARTED
 from server.engine.job import JobState
 from server.rpc import orders
-from server.rpc.intake import Intake
+from server.rpc.intake import Intake, named
 from server.rpc.job import listed, whole
 from server.rpc.queue_stats import health, queue_stats, wait_reason, worker
-from server.rpc.reception import Context
+from server.rpc.reception import USUAL_SECONDS, Context
 from server.rpc.times import moment
 
 _LONGEST_SECONDS = 60.0  # that a call may work or wait, however far its deadline is
-_USUAL_SECONDS = 10.0  # the deadline of a call that brought none
 _MARGIN_SECONDS = 0.5  # for the answer
 
 
@@ -34,7 +33,7 @@ class AdminServicer(AdminServiceServicer):
         return pb.ListQueuesResponse(queues=map(queue_stats, await self._admin.queues.all()))
 
     async def GetQueue(self, request: pb.GetQueueRequest, _context: Context) -> pb.GetQueueResponse:
-        return pb.GetQueueResponse(queue=queue_stats(await self._admin.queues.one(orders.named(request))))
+        return pb.GetQueueResponse(queue=queue_stats(await self._admin.queues.one(named(request))))
 
     async def ListJobs(self, request: pb.ListJobsRequest, _context: Context) -> pb.ListJobsResponse:
         page = await self._admin.jobs.page(orders.listing(request), token=request.page_token)
@@ -51,7 +50,7 @@ class AdminServicer(AdminServiceServicer):
 
     async def RetryFailedJobs(self, request: pb.RetryFailedJobsRequest, context: Context) -> pb.RetryFailedJobsResponse:
         outcome = await self._admin.bulk.retry_failed(
-            orders.named(request), orders.selection(request), task=orders.task(request), seconds=_seconds(context)
+            named(request), orders.selection(request), task=orders.task(request), seconds=_seconds(context)
         )
         return pb.RetryFailedJobsResponse(done=outcome.done, skipped=outcome.skipped, remaining=outcome.remaining)
 
@@ -64,17 +63,15 @@ class AdminServicer(AdminServiceServicer):
 
     async def PauseQueue(self, request: pb.PauseQueueRequest, context: Context) -> pb.PauseQueueResponse:
         until = moment(request, "resume_time")
-        paused = await self._admin.queues.pause(
-            orders.named(request), request.reason, until=until, seconds=_seconds(context)
-        )
+        paused = await self._admin.queues.pause(named(request), request.reason, until=until, seconds=_seconds(context))
         return pb.PauseQueueResponse(queue=queue_stats(paused.queue), unconfirmed=paused.unconfirmed)
 
     async def ResumeQueue(self, request: pb.ResumeQueueRequest, _context: Context) -> pb.ResumeQueueResponse:
-        return pb.ResumeQueueResponse(queue=queue_stats(await self._admin.queues.resume(orders.named(request))))
+        return pb.ResumeQueueResponse(queue=queue_stats(await self._admin.queues.resume(named(request))))
 
     async def CleanQueue(self, request: pb.CleanQueueRequest, context: Context) -> pb.CleanQueueResponse:
         outcome = await self._admin.bulk.clean(
-            orders.named(request),
+            named(request),
             orders.selection(request),
             state=orders.state(request.state, absent=JobState.COMPLETED),
             seconds=_seconds(context),
@@ -84,14 +81,12 @@ class AdminServicer(AdminServiceServicer):
     async def PurgeQueue(self, request: pb.PurgeQueueRequest, context: Context) -> pb.PurgeQueueResponse:
         states = [orders.state(request.state)] if request.state else NOT_STARTED
         outcome = await self._admin.bulk.purge(
-            orders.named(request), orders.selection(request), states=states, seconds=_seconds(context)
+            named(request), orders.selection(request), states=states, seconds=_seconds(context)
         )
         return pb.PurgeQueueResponse(done=outcome.done, remaining=outcome.remaining)
 
     async def UpdateQueue(self, request: pb.UpdateQueueRequest, _context: Context) -> pb.UpdateQueueResponse:
-        queue = await self._admin.queues.update(
-            orders.named(request), orders.overrides(request), reset=list(request.reset)
-        )
+        queue = await self._admin.queues.update(named(request), orders.overrides(request), reset=list(request.reset))
         return pb.UpdateQueueResponse(queue=queue_stats(queue))
 
     async def ListWorkers(self, request: pb.ListWorkersRequest, _context: Context) -> pb.ListWorkersResponse:
@@ -101,4 +96,4 @@ class AdminServicer(AdminServiceServicer):
 def _seconds(context: Context) -> float:
     """How long the call may take, so that its answer comes before its deadline."""
     left = context.time_remaining()
-    return min(_LONGEST_SECONDS, (_USUAL_SECONDS if left is None else left) - _MARGIN_SECONDS)
+    return min(_LONGEST_SECONDS, (USUAL_SECONDS if left is None else left) - _MARGIN_SECONDS)

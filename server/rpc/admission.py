@@ -8,9 +8,9 @@ from cabrank.v1 import job_pb2 as pb
 from cabrank.v1.queue_pb2 import EnqueueResponse
 
 from server.engine.admit import enqueue, find
+from server.engine.async_engine import AsyncEngine
 from server.engine.call import Call
 from server.engine.commits import Commits
-from server.engine.engine import AsyncEngine
 from server.engine.job import Job, NewJob
 from server.engine.look import brief
 from server.rpc.errors import items_named

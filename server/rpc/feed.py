@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
 
+from server.engine.async_engine import AsyncEngine
 from server.engine.commits import Commits
-from server.engine.engine import AsyncEngine
 from server.engine.events import Event, changes
 from server.rpc.wanted import Wanted
 

@@ -87,9 +87,7 @@ class Intake:
 
     def queue(self, request: QueueRequest) -> str:
         """The queue that it names. Raises InvalidValue, QueueNotFound."""
-        if not request.queue:
-            raise InvalidValue("queue", "is missing")
-        return self._catalog.queue(request.queue)
+        return self._catalog.queue(named(request))
 
     def name(self, request: JobRequest) -> tuple[str, str]:
         """The queue and the id that name a job. Raises InvalidValue, QueueNotFound."""
@@ -143,6 +141,13 @@ class Intake:
             ),
             instead=usual,
         )
+
+
+def named(request: QueueRequest) -> str:
+    """What it gives as the name of its queue. Raises InvalidValue where that is nothing."""
+    if not request.queue:
+        raise InvalidValue("queue", "is missing")
+    return request.queue
 
 
 def _checked(task: Task[Any], payload: bytes) -> bytes:

@@ -26,6 +26,7 @@ from server.rpc.times import duration, timestamp
 _MOST_OF_A_MESSAGE = 200  # characters, in a list: a page of 1,000 jobs must fit into an answer
 # By name: the engine's words are the contract's. A word that one of the two lacks stops the start.
 STATES = {state: pb.JobState.Value(f"JOB_STATE_{state.name}") for state in JobState}
+STATE_OF: dict[int, JobState] = {number: state for state, number in STATES.items()}
 _REASONS = {reason: pb.FailureReason.Value(f"FAILURE_REASON_{reason.name}") for reason in FailureReason}
 _OUTCOMES = {outcome: pb.AttemptOutcome.Value(f"ATTEMPT_OUTCOME_{outcome.name}") for outcome in AttemptOutcome}
 _KINDS = {kind: pb.BackoffKind.Value(f"BACKOFF_KIND_{kind.name}") for kind in BackoffKind}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from cabrank.v1 import admin_pb2 as pb
 from google.protobuf.message import Message
@@ -19,18 +19,12 @@ from server.engine.names import checked_task
 from server.engine.overrides import FIELDS, LONGEST_PERIOD, MOST_STARTS, Overrides
 from server.engine.work import RateLimit
 from server.rpc.faults import Faults
-from server.rpc.job import STATES
+from server.rpc.intake import named
+from server.rpc.job import STATE_OF
 from server.rpc.times import span
 
-_STATES: dict[int, JobState] = {number: word for word, number in STATES.items()}
 _ORDERS = {pb.LIST_ORDER_UNSPECIFIED: None, pb.LIST_ORDER_OLDEST_FIRST: False, pb.LIST_ORDER_NEWEST_FIRST: True}
 _SECOND = timedelta(seconds=1)
-
-
-class QueueRequest(Protocol):
-    """A request about one queue."""
-
-    queue: str
 
 
 def listing(request: pb.ListJobsRequest) -> Listing:
@@ -80,18 +74,11 @@ def overrides(request: pb.UpdateQueueRequest) -> Overrides:
 
 def state(number: int, *, absent: JobState | None = None) -> JobState:
     """Raises InvalidValue."""
-    if number in _STATES:
-        return _STATES[number]
+    if number in STATE_OF:
+        return STATE_OF[number]
     if number == 0 and absent is not None:
         return absent
     raise InvalidValue("state", f"has no value {number}" if number else "is missing")
-
-
-def named(request: QueueRequest) -> str:
-    """The queue it names. Raises InvalidValue."""
-    if not request.queue:
-        raise InvalidValue("queue", "is missing")
-    return request.queue
 
 
 def task(request: pb.ListJobsRequest | pb.RetryFailedJobsRequest) -> str:

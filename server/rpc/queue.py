@@ -8,8 +8,8 @@ from cabrank.v1 import queue_pb2 as pb
 from cabrank.v1.queue_pb2_grpc import QueueServiceServicer
 
 from server.engine.admit import cancel, get
+from server.engine.async_engine import AsyncEngine
 from server.engine.commits import Commits
-from server.engine.engine import AsyncEngine
 from server.engine.mend import hasten
 from server.rpc.admission import Admission
 from server.rpc.intake import Intake

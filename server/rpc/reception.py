@@ -26,8 +26,8 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Answers: TypeAlias = AsyncGenerator[Any, None]
 
-_USUAL_SECONDS = 10.0  # where the caller set no deadline; a stream has none then
-_LONG_POLLS = {"cabrank.v1.QueueService/WaitJob": LONGEST_WAIT + _USUAL_SECONDS}
+USUAL_SECONDS = 10.0  # where the caller set no deadline; a stream has none then
+_LONG_POLLS = {"cabrank.v1.QueueService/WaitJob": LONGEST_WAIT + USUAL_SECONDS}
 _LEAST_SECONDS = 0.005  # with less left nothing is begun: the answer would come too late
 
 # Callers' own mistakes are their matter, and come in any number; faults on this side are for the operator.
@@ -45,7 +45,7 @@ class _Rpc:
     @property
     def patience(self) -> float | None:
         """Seconds, where the caller set no deadline."""
-        return None if self.streams else _LONG_POLLS.get(self.method, _USUAL_SECONDS)
+        return None if self.streams else _LONG_POLLS.get(self.method, USUAL_SECONDS)
 
 
 @dataclass(slots=True)

@@ -14,8 +14,8 @@ from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server  # type:
 from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]  # it has no stubs
 
 from server.admin import Admin
+from server.engine.async_engine import AsyncEngine
 from server.engine.commits import Commits
-from server.engine.engine import AsyncEngine
 from server.rpc.admin import AdminServicer
 from server.rpc.admission import Admission
 from server.rpc.email import EmailServicer
@@ -48,9 +48,9 @@ _OPTIONS = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
-    # Connections are made anew now and then, so that they spread over new replicas; the longest wait fits in.
+    # Connections are made anew now and then, so that they spread over new replicas; the longest watch fits in.
     ("grpc.max_connection_age_ms", 30 * 60_000),
-    ("grpc.max_connection_age_grace_ms", 90_000),
+    ("grpc.max_connection_age_grace_ms", 31 * 60_000),
 )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from server.engine.admit import BATCH_LIMIT, states
-from server.engine.engine import AsyncEngine
+from server.engine.async_engine import AsyncEngine
 
 LONGEST_WAIT = 60.0  # s
 USUAL_WAIT = 10.0  # s, where the caller set neither timeout nor deadline

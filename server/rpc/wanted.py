@@ -14,10 +14,9 @@ from server.engine.events import Change, Event
 from server.engine.job import JobState
 from server.engine.names import checked_job_id, checked_task
 from server.rpc.faults import Faults
-from server.rpc.job import STATES
+from server.rpc.job import STATE_OF, STATES
 from server.rpc.times import timestamp
 
-_STATES = {number: state for state, number in STATES.items()}
 _MOST_JOBS = 1000
 
 
@@ -63,8 +62,8 @@ class Wanted:
 
 def _states(request: WatchJobsRequest, faults: Faults) -> Iterator[JobState]:
     for n, number in enumerate(request.states):
-        if number in _STATES:
-            yield _STATES[number]
+        if number in STATE_OF:
+            yield STATE_OF[number]
         else:
             faults.add(f"states[{n}]", f"has no value {number}" if number else "is missing")
 

@@ -10,8 +10,8 @@ from itertools import chain
 
 from cabrank.v1.queue_pb2 import WatchJobsResponse
 
+from server.engine.async_engine import AsyncEngine
 from server.engine.commits import Commits
-from server.engine.engine import AsyncEngine
 from server.engine.events import changes, newest
 from server.rpc.feed import Feed, Place
 from server.rpc.wanted import Wanted

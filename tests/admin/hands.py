@@ -11,8 +11,8 @@ from server.admin import Admin
 from server.catalog import Catalog
 from server.dev.valkey import EmbeddedServer
 from server.engine.admit import cancel
+from server.engine.async_engine import AsyncEngine
 from server.engine.commits import Commits
-from server.engine.engine import AsyncEngine
 from server.engine.job import JobState, NewJob
 from server.engine.store import Store
 from server.settings import Settings

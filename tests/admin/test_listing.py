@@ -15,8 +15,9 @@ from server.admin import Admin
 from server.admin.listing import Listed, Listing, listed
 from server.catalog import QueueNotFound
 from server.dev.valkey import EmbeddedServer
+from server.engine.async_engine import AsyncEngine
 from server.engine.call import Call
-from server.engine.engine import AsyncEngine, Engine
+from server.engine.engine import Engine
 from server.engine.errors import InvalidValue
 from server.engine.job import JobState
 from server.engine.look import Place

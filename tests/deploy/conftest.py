@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from server.catalog import Catalog
 from server.dev.valkey import EmbeddedServer
-from server.engine.engine import AsyncEngine
+from server.engine.async_engine import AsyncEngine
 from server.engine.store import Store
 from server.metrics import Metrics
 from server.settings import Settings

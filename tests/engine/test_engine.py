@@ -23,8 +23,9 @@ from redis.exceptions import ResponseError
 from server.dev.ports import free_port
 from server.dev.valkey import EmbeddedServer
 from server.engine.admit import enqueue
+from server.engine.async_engine import AsyncEngine
 from server.engine.call import Call, keys_of
-from server.engine.engine import AsyncEngine, Engine
+from server.engine.engine import Engine
 from server.engine.errors import BackendFault, BackendFull, BackendUnavailable
 from server.engine.job import JobState
 from server.engine.look import stats

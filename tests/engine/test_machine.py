@@ -35,11 +35,13 @@ from server.engine.errors import (
     SecretsErased,
     UniqueConflict,
 )
+from server.engine.forms import NORMAL_BAND
 from server.engine.job import JobState, LeasedJob, NewJob, OnConflict, Unique
 from server.engine.look import page, stats
 from server.engine.mend import hasten, remove, revive
+from server.engine.moments import epoch_ms
 from server.engine.overrides import Overrides
-from server.engine.record import NORMAL_BAND, claim, epoch_ms
+from server.engine.record import claim
 from server.engine.steer import pause, resume, unstarted, update
 from server.engine.store import Store
 from server.engine.sweep import Reclaimed, Retention, Retentions, promote, prune, reclaim

@@ -16,7 +16,7 @@ from server.engine.errors import InvalidValue
 from server.engine.job import JobState, Unique
 from server.engine.look import PAGE_LIMIT, Page, Place, page
 from server.engine.mend import hasten, remove
-from server.engine.record import moment
+from server.engine.moments import moment
 from server.engine.work import extend
 from tests.conftest import Clock
 from tests.engine.hands import LEASE, QUEUE, Worker, completed, new_job, put, retried, run_of

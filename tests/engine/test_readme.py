@@ -22,7 +22,7 @@ README = (Path(engine_call.__file__).parent / "README.md").read_text()
 def test_its_table_of_files_has_every_file() -> None:
     table = README.split("## The life of a job")[0]
 
-    assert sorted(re.findall(r"`([a-z]+\.py)`", table)) == sorted(
+    assert sorted(re.findall(r"`([a-z_]+\.py)`", table)) == sorted(
         path.name for path in Path(engine_call.__file__).parent.glob("*.py") if path.name != "__init__.py"
     )
 

@@ -112,19 +112,6 @@ def test_a_request_comes_back_as_it_was(engine: Engine, job: NewJob) -> None:
     engine.run(cancel(job.queue, job.id))
 
 
-@given(st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 31), timezones=st.just(UTC)))  # noqa: DTZ001
-def test_a_moment_is_kept_to_the_ms_and_never_early(moment: datetime) -> None:
-    kept = record.moment(record.epoch_ms(moment))
-
-    assert timedelta(0) <= kept - moment < timedelta(milliseconds=1)
-    assert record.epoch_ms(kept) == record.epoch_ms(moment)
-
-
-@given(st.timedeltas(timedelta(0), timedelta(days=400)))
-def test_a_span_is_never_shorter_than_it_was_asked_for(span: timedelta) -> None:
-    assert timedelta(0) <= record.milliseconds(span) * timedelta(milliseconds=1) - span < timedelta(milliseconds=1)
-
-
 FIELDS = ("priority", "max_attempts", "timeout", "expires_at", "retention", "labels", "unique", "backoff")
 
 

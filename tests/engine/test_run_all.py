@@ -12,8 +12,8 @@ import redis
 
 from server.dev.valkey import EmbeddedServer
 from server.engine.admit import Enqueued, enqueue, get, states
+from server.engine.async_engine import AsyncEngine
 from server.engine.call import Call
-from server.engine.engine import AsyncEngine
 from server.engine.errors import BackendFull, BackendUnavailable, JobNotFound
 from server.engine.job import JobState
 from server.engine.look import Stats, stats

@@ -6,7 +6,8 @@ import pytest
 
 from server.catalog import Catalog
 from server.dev.valkey import EmbeddedServer
-from server.engine.engine import AsyncEngine, Engine
+from server.engine.async_engine import AsyncEngine
+from server.engine.engine import Engine
 from server.engine.store import Store
 from server.metrics import Metrics
 from server.settings import Settings

@@ -20,8 +20,9 @@ from cabrank.v1.queue_pb2_grpc import QueueServiceStub
 from server.admin import Admin
 from server.catalog import Catalog
 from server.dev.valkey import EmbeddedServer
+from server.engine.async_engine import AsyncEngine
 from server.engine.commits import Commits
-from server.engine.engine import AsyncEngine, Engine
+from server.engine.engine import Engine
 from server.engine.store import Store
 from server.engine.sweep import Retention, Retentions, prune
 from server.rpc.intake import Intake

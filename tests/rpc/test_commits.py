@@ -16,9 +16,9 @@ from cabrank.v1.queue_pb2_grpc import QueueServiceStub
 
 from server.dev.valkey import EmbeddedServer
 from server.engine.admit import enqueue
+from server.engine.async_engine import AsyncEngine
 from server.engine.call import Call
 from server.engine.commits import Commits
-from server.engine.engine import AsyncEngine
 from server.engine.job import JobState
 from server.engine.look import stats
 from server.engine.store import Store

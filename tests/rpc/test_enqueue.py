@@ -15,7 +15,7 @@ from cabrank.v1.queue_pb2 import EnqueueRequest, EnqueueResponse, GetJobRequest
 from cabrank.v1.queue_pb2_grpc import QueueServiceStub
 from google.protobuf.struct_pb2 import Struct
 
-from server.engine.engine import AsyncEngine
+from server.engine.async_engine import AsyncEngine
 from server.engine.job import JobState
 from server.engine.look import stats
 from server.settings import Settings

@@ -136,7 +136,7 @@ async def test_without_a_deadline_a_call_gets_one(
     staged: QueueServiceAsyncStub, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ten seconds; shortened here."""
-    monkeypatch.setattr("server.rpc.reception._USUAL_SECONDS", 0.1)
+    monkeypatch.setattr("server.rpc.reception.USUAL_SECONDS", 0.1)
     stage.behaviour = lambda _context: asyncio.Event().wait()
 
     refusal = await refused(staged.GetJob(MISSING))
@@ -330,7 +330,7 @@ async def test_a_stream_without_a_deadline_gets_none(
     staged: QueueServiceAsyncStub, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a call would get is shortened here, to less than what this one takes."""
-    monkeypatch.setattr("server.rpc.reception._USUAL_SECONDS", 0.01)
+    monkeypatch.setattr("server.rpc.reception.USUAL_SECONDS", 0.01)
     stage.behaviour = lambda _context: asyncio.sleep(0.1)
 
     assert await cursors(staged.WatchJobs(WatchJobsRequest())) == ["first", "second"]

@@ -15,7 +15,7 @@ import pytest
 from cabrank.v1.queue_pb2 import EnqueueRequest
 from grpc import StatusCode
 
-from server.engine.engine import AsyncEngine
+from server.engine.async_engine import AsyncEngine
 from server.settings import Address
 from tests.rpc.conftest import Door, opened
 from tests.rpc.refusals import refused

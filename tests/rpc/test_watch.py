@@ -26,7 +26,7 @@ from google.protobuf.duration_pb2 import Duration
 from grpc import StatusCode
 
 from server.dev.valkey import EmbeddedServer
-from server.engine.engine import AsyncEngine
+from server.engine.async_engine import AsyncEngine
 from server.engine.store import Store
 from tests.conftest import raw_client
 from tests.engine.hands import Worker, completed, snoozed

@@ -16,8 +16,9 @@ import pytest
 from server.admin import Admin
 from server.catalog import Catalog
 from server.dev.valkey import EmbeddedServer
+from server.engine.async_engine import AsyncEngine
 from server.engine.commits import Commits
-from server.engine.engine import AsyncEngine, Engine
+from server.engine.engine import Engine
 from server.engine.store import Store
 from server.settings import Settings
 from server.web.routes import application

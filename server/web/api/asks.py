@@ -12,7 +12,7 @@ from server.admin.listing import USUAL_SIZE, Listing
 from server.engine.errors import InvalidValue
 from server.engine.job import JobState
 from server.engine.look import PAGE_LIMIT
-from server.engine.record import moment
+from server.engine.moments import moment
 from server.settings.values import duration
 from server.web.api.shape import Shape, says
 

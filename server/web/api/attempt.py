@@ -6,7 +6,7 @@ from typing import Annotated
 
 from server.engine import job
 from server.engine.job import AttemptOutcome
-from server.engine.record import epoch_ms
+from server.engine.moments import epoch_ms
 from server.web.api.shape import Shape, ms_at, says
 
 

@@ -12,7 +12,7 @@ from server.admin.waiting import Reason, ReasonKind
 from server.engine import backoff, job
 from server.engine.backoff import BackoffKind
 from server.engine.job import FailureReason, JobState
-from server.engine.record import epoch_ms, milliseconds
+from server.engine.moments import epoch_ms, milliseconds
 from server.web.api.attempt import Attempt, LogLine
 from server.web.api.shape import Shape, ms_at, ms_of, says
 

@@ -8,7 +8,7 @@ from server.admin.health import Overview
 from server.admin.rules import Rules
 from server.engine import sweep, work
 from server.engine.job import JobState
-from server.engine.record import milliseconds
+from server.engine.moments import milliseconds
 from server.web.api.shape import Shape, ms_at, ms_of, says
 
 

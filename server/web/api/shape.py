@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Meta, Struct
 
-from server.engine.record import epoch_ms, milliseconds
+from server.engine.moments import epoch_ms, milliseconds
 
 
 class Shape(Struct, frozen=True, rename="camel"):
