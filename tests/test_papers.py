@@ -21,8 +21,9 @@ import grpc
 import pytest
 from cabrank.platform.v1 import platform_pb2
 from cabrank.v1 import admin_pb2, email_pb2
+from cabrank.v1.admin_pb2_grpc import AdminServiceStub
 from cabrank.v1.email_pb2_grpc import EmailServiceStub
-from cabrank.v1.job_pb2 import JOB_STATE_COMPLETED, Job
+from cabrank.v1.job_pb2 import FAILURE_REASON_PERMANENT, JOB_STATE_COMPLETED, JOB_STATE_FAILED, Job
 from cabrank.v1.queue_pb2 import EnqueueRequest, WaitJobRequest, WatchJobsRequest
 from cabrank.v1.queue_pb2_grpc import QueueServiceStub
 from google.protobuf import json_format, message_factory
@@ -220,11 +221,43 @@ def test_every_series_is_in_the_reference(tour: Tour) -> None:
     ],
 )
 def test_queues_are_seen_and_steered_as_the_papers_show(tour: Tour, paper: str, title: str) -> None:
-    """JOB_ID is a job that starts tomorrow, but for Retrying: there it is one that has failed."""
-    job = tour.failed() if title == "Retrying" else tour.enqueued("user-ada", delay=timedelta(days=1))
+    assert all(_steered(tour, paper, title))
 
-    for command in _commands(paper, title):
-        assert tour.shell(command.replace("JOB_ID", job.id))
+
+@needs_grpcurl
+def test_the_mail_that_the_readme_lets_fail_fails_for_good(tour: Tour) -> None:
+    command = next(
+        command for command in _commands("README.md", "Seeing and steering") if "SendWelcomeEmail" in command
+    )
+
+    job = json.loads(tour.shell(command))["job"]
+    ended = tour.ended(job["queue"], job["id"])
+
+    assert (ended.state, ended.failure.reason) == (JOB_STATE_FAILED, FAILURE_REASON_PERMANENT)
+
+
+@needs_grpcurl
+def test_what_operators_did_is_one_line_with_the_fields_that_the_papers_name(tour: Tour) -> None:
+    told = [row.split("|")[1:-1] for row in rows(section("docs/operations.md", "Logs"))]
+    promised = {
+        event: set(re.findall(r"\w+", fields))
+        for events, fields in (cells for cells in told if len(cells) == 2)  # the other table has levels
+        for event in re.findall(r"`(.+?)`", events)
+    }
+
+    for title in ("Pausing", "Retrying", "Cleaning and purging", "Changing limits"):
+        _steered(tour, "docs/operations.md", title)
+    job = tour.enqueued("user-ada", delay=timedelta(days=1))
+    with grpc.insecure_channel(tour.grpc_address) as channel:
+        operators = AdminServiceStub(channel)
+        operators.PromoteJob(admin_pb2.PromoteJobRequest(queue=job.queue, job_id=job.id), timeout=10)
+        operators.PurgeQueue(admin_pb2.PurgeQueueRequest(queue=job.queue), timeout=10)
+    until(lambda: "queue purged" in tour.said.read_text())
+    lines = {str(line["event"]): line for line in tour.log_lines("server") if "server.admin" in str(line["logger"])}
+
+    usual = {"timestamp", "level", "logger", "event"}
+    assert {event: set(line) - usual for event, line in lines.items()} == promised
+    assert {line["level"] for line in lines.values()} == {"info"}
 
 
 @needs_grpcurl
@@ -418,6 +451,14 @@ def _only_block(paper: str, title: str, language: str) -> str:
 
 def _commands(paper: str, title: str) -> list[str]:
     return [line for block in blocks(section(paper, title), "sh") for line in block.text.splitlines()]
+
+
+def _steered(tour: Tour, paper: str, title: str) -> list[str]:
+    """What the commands print. JOB_ID is a job that starts tomorrow, or where one is retried, one that has failed."""
+    commands = _commands(paper, title)
+    retries = any("RetryJob" in command for command in commands)
+    job = tour.failed() if retries else tour.enqueued("user-ada", delay=timedelta(days=1))
+    return [tour.shell(command.replace("JOB_ID", job.id)) for command in commands]
 
 
 def _row(setting: Setting[object]) -> str:

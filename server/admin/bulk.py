@@ -6,9 +6,12 @@ import asyncio
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from server import logs
+from server.admin.tasks import check_task
 from server.catalog import Catalog
 from server.engine.async_engine import AsyncEngine
 from server.engine.commits import Commits
@@ -58,9 +61,14 @@ class Bulk:
         self._engine = engine
         self._commits = commits
         self._catalog = catalog
+        self._log = logs.get_logger(__name__)
 
     async def retry_failed(self, queue: str, which: Selection, *, task: str = "", seconds: float) -> Outcome:
-        """failed -> waiting, the oldest first. Skips those that cannot be retried. `task`: only its jobs."""
+        """failed -> waiting, the oldest first. Skips those that cannot be retried. `task`: only its jobs.
+
+        Raises TaskNotFound for a task that the queue never had.
+        """
+        await check_task(self._engine, self._catalog, self._catalog.queue(queue), task)
 
         async def act(job_ids: list[str]) -> tuple[int, int]:
             answers = await self._commits.run(revive(queue, job_ids, dry=which.dry_run))
@@ -71,7 +79,7 @@ class Bulk:
         cutoff = await self._cutoff(queue, which.older_than)
         shows: Shows | None = (lambda job: job.request.task == task) if task else None
         await walk.through(JobState.FAILED, act, until=cutoff, shows=shows)
-        return walk.outcome
+        return self._noted("failed jobs retried", queue, which, walk.outcome, task=task)
 
     async def clean(
         self, queue: str, which: Selection, *, state: JobState = JobState.COMPLETED, seconds: float
@@ -85,7 +93,7 @@ class Bulk:
             await walk.count(state, until=cutoff)
         else:
             await walk.through(state, self._removal(queue, state, which), until=cutoff)
-        return walk.outcome
+        return self._noted("queue cleaned", queue, which, walk.outcome, state=state)
 
     async def purge(
         self, queue: str, which: Selection, *, states: Sequence[JobState] = NOT_STARTED, seconds: float
@@ -98,7 +106,15 @@ class Bulk:
         for state in states:
             removal = self._removal(queue, state, which)
             await walk.through(state, removal, shows=lambda job: job.request.created_at <= cutoff)
-        return walk.outcome
+        return self._noted("queue purged", queue, which, walk.outcome, states=list(states))
+
+    def _noted(self, event: str, queue: str, which: Selection, outcome: Outcome, **asked: Any) -> Outcome:
+        """Leaves a line in the log of what was changed."""
+        if not which.dry_run:
+            older_than = which.older_than.total_seconds()
+            asked |= {"older_than_seconds": older_than, "limit": which.limit}
+            self._log.info(event, queue=queue, **asked, **asdict(outcome))
+        return outcome
 
     async def _cutoff(self, queue: str, older_than: timedelta) -> datetime:
         """By the clock of Redis, as everything that it is compared to."""

@@ -7,7 +7,7 @@ import binascii
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -82,7 +82,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """One page."""
+    """One page. Its jobs come without stack traces."""
 
     jobs: list[Job]
     next_token: str  # empty: there are no others
@@ -120,7 +120,15 @@ async def _shown(engine: AsyncEngine, listing: Listing, places: list[Place]) -> 
         return []
     known = {job.id: job for job in await engine.run(brief(listing.queue, [place.job_id for place in places]))}
     pairs = [(place, known[place.job_id]) for place in places if place.job_id in known]
-    return [(place, job) for place, job in pairs if listing.shows(job)]
+    return [(place, _without_traces(job)) for place, job in pairs if listing.shows(job)]
+
+
+def _without_traces(job: Job) -> Job:
+    attempts = tuple(
+        replace(attempt, error=replace(attempt.error, stack_trace="")) if attempt.error else attempt
+        for attempt in job.attempts
+    )
+    return replace(job, attempts=attempts)
 
 
 def _weight(job: Job) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from server import logs
 from server.admin.health import Health, Overview
 from server.admin.rules import Rules
 from server.catalog import Catalog
@@ -19,7 +20,8 @@ from server.engine.look import Stats, stats
 from server.engine.overrides import Overrides
 from server.settings import QueueSettings
 
-_LOOK_EVERY_SECONDS = 0.02
+_PAUSE = 0.02  # s between two looks at what workers hold
+_SHARE = 4  # looking takes at most one part in five of the time, however much they hold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,7 @@ class Queues:
         self._commits = commits
         self._catalog = catalog
         self._settings_of = settings_of
+        self._log = logs.get_logger(__name__)
         self._with_tasks = {task.queue for task in catalog.tasks.values()}
 
     async def one(self, queue: str) -> Overview:
@@ -61,26 +64,31 @@ class Queues:
                 raise InvalidValue("resume_time", "must lie in the future")
             seconds = min(seconds, lasts.total_seconds())
         await self._commits.run(steer.pause(self._catalog.queue(queue), reason, until=until))
+        self._log.info("queue paused", queue=queue, reason=reason, until=until and until.isoformat())
         unconfirmed = await self._all_started(queue, seconds)
         return Paused(queue=await self.one(queue), unconfirmed=unconfirmed)
 
     async def resume(self, queue: str) -> Overview:
         await self._commits.run(steer.resume(self._catalog.queue(queue)))
+        self._log.info("queue resumed", queue=queue)
         return await self.one(queue)
 
     async def update(self, queue: str, overrides: Overrides, *, reset: Sequence[str]) -> Overview:
         """Raises InvalidValue."""
         await self._commits.run(steer.update(self._catalog.queue(queue), overrides, reset=reset))
+        self._log.info("queue updated", queue=queue, changes=overrides.fields(), reset=list(reset))
         return await self.one(queue)
 
     async def _all_started(self, queue: str, seconds: float) -> int:
         """Waits until every job that a worker holds is known to have started. How many are not."""
         ends = time.monotonic() + seconds
         while True:
+            began = time.monotonic()
             unstarted = await self._engine.run(steer.unstarted(queue))
             if not unstarted or time.monotonic() >= ends:
                 return unstarted
-            await asyncio.sleep(_LOOK_EVERY_SECONDS)
+            pause = max(_PAUSE, _SHARE * (time.monotonic() - began))
+            await asyncio.sleep(min(pause, ends - time.monotonic()))
 
     def _overview(self, queue: str, found: Stats) -> Overview:
         return Overview(

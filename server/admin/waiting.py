@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from server.admin.rules import Rules
-from server.engine.job import JobState
+from server.engine.job import Attempt, AttemptOutcome, JobState
 from server.engine.look import Standing
+
+_MOST_OF_AN_ERROR = 200  # characters
 
 
 class ReasonKind(StrEnum):
@@ -33,14 +35,17 @@ class Reason:
     ahead: int = 0  # backlog: jobs before it
 
 
-def reasons(job: Standing, rules: Rules) -> list[Reason]:
-    """All that apply, the one to deal with first in front; none for a job that runs or has ended."""
+def reasons(job: Standing, rules: Rules, *, last: Attempt | None = None) -> list[Reason]:
+    """All that apply, the one to deal with first in front; none for a job that runs or has ended.
+
+    `last`: its newest attempt, if it has had one.
+    """
     if job.state is JobState.WAITING:
         return [*_pause(job), *_no_worker(job), *_concurrency(job, rules), *_rate(job, rules), _backlog(job)]
     if job.state is JobState.DELAYED and _overdue(job):
-        return [*_pause(job), *_no_worker(job), *_concurrency(job, rules), *_rate(job, rules), _delay(job)]
+        return [*_pause(job), *_no_worker(job), *_concurrency(job, rules), *_rate(job, rules), _due(job)]
     if job.state is JobState.DELAYED:
-        return [*sorted([_delay(job), *_pause(job)], key=_end, reverse=True), *_no_worker(job)]
+        return [*sorted([_delay(job, last), *_pause(job)], key=_end, reverse=True), *_no_worker(job)]
     return []
 
 
@@ -60,9 +65,16 @@ def _pause(job: Standing) -> Iterator[Reason]:
         yield Reason(kind=ReasonKind.PAUSED, message=f"the queue is paused{why}", until=job.pause.until)
 
 
-def _delay(job: Standing) -> Reason:
-    message = "it is due: the next look of a worker lines it up" if _overdue(job) else "it is not due yet"
-    return Reason(kind=ReasonKind.DELAYED, message=message, until=job.due)
+def _due(job: Standing) -> Reason:
+    return Reason(kind=ReasonKind.DELAYED, message="it is due: the next look of a worker lines it up", until=job.due)
+
+
+def _delay(job: Standing, last: Attempt | None) -> Reason:
+    why = "it was enqueued for later"
+    if last is not None and last.error is not None:
+        did = "put it off" if last.outcome is AttemptOutcome.SNOOZED else "failed"
+        why = f"attempt {last.number} {did}: {last.error.message[:_MOST_OF_AN_ERROR]}"
+    return Reason(kind=ReasonKind.DELAYED, message=f"it is not due yet: {why}", until=job.due)
 
 
 def _no_worker(job: Standing) -> Iterator[Reason]:

@@ -38,7 +38,7 @@ _OUTAGES = (
 )
 # What redis-py has no class for, and what Redis 6.2 wraps when it happens within a script.
 _CODE = re.compile(r"(?:^|: -)([A-Z]+) ")
-_PASSING = ("BUSY", "MISCONF", "NOREPLICAS", "READONLY", "UNKILLABLE")
+_PASSING = ("BUSY", "MISCONF", "NOREPLICAS", "READONLY", "UNBLOCKED", "UNKILLABLE")
 
 
 class Driver:

@@ -83,14 +83,15 @@ class UniqueConflict(Conflict):
 
 
 class JobInState(Conflict):
-    """The verb does not apply to a job in this state."""
+    """The verb does not apply to a job in this state. `advice`: what would, where there is something."""
 
-    def __init__(self, job_id: str, state: str) -> None:
+    def __init__(self, job_id: str, state: str, *, advice: str = "") -> None:
         super().__init__(job_id)
         self.state = state
+        self.advice = advice
 
     def __str__(self) -> str:
-        return f"job {self.job_id} is {self.state}"
+        return f"job {self.job_id} is {self.state}" + (f": {self.advice}" if self.advice else "")
 
 
 class SecretsErased(Conflict):
@@ -115,7 +116,7 @@ class EventsLost(EngineError):
         self.queue = queue
 
     def __str__(self) -> str:
-        return f"changes of queue {self.queue} after this cursor are not kept any more"
+        return f"changes of queue {self.queue} after this cursor are gone: list its jobs, then watch without a cursor"
 
 
 class BackendFault(EngineError):

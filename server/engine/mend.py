@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from server.engine.call import Call, call
-from server.engine.errors import EngineError, JobInState, JobNotFound, SecretsErased, UniqueConflict
+from server.engine.call import Argument, Call, call
+from server.engine.errors import EngineError, InvalidValue, JobInState, JobNotFound, SecretsErased, UniqueConflict
 from server.engine.job import JobState
 
 MEND_LIMIT = 1000  # jobs a call
@@ -15,28 +14,18 @@ MEND_LIMIT = 1000  # jobs a call
 
 def revive(queue: str, job_ids: Sequence[str], *, dry: bool = False) -> Call[list[EngineError | None]]:
     """failed -> waiting, with all attempts anew. For each job None, or why it stays as it is: JobNotFound, JobInState,
-    SecretsErased, UniqueConflict. `dry`: only tells. At most 1,000.
+    SecretsErased, UniqueConflict. `dry`: only tells. 1 to 1,000 jobs.
     """
     # By it the script knows its own repetition; another call is another retry.
     mark = secrets.token_hex(6)
-
-    def read(reply: list[bytes]) -> list[EngineError | None]:
-        words = zip(job_ids, reply[::2], reply[1::2], strict=True)
-        return [_refusal(queue, job_id, word, detail) for job_id, word, detail in words]
-
-    return call("revive", queue, [mark, int(dry), *job_ids], read)
+    return _of_many("revive", queue, [mark, int(dry)], job_ids)
 
 
 def remove(queue: str, job_ids: Sequence[str], *, state: JobState | None = None) -> Call[list[EngineError | None]]:
     """waiting | delayed | completed | failed | cancelled -> gone. For each job None, or why it stays: JobNotFound,
-    JobInState where it is active, or not in `state` any more. At most 1,000. Repeated, it finds none of them.
+    JobInState where it is active, or not in `state` any more. 1 to 1,000 jobs. Repeated, it finds none of them.
     """
-
-    def read(reply: list[bytes]) -> list[EngineError | None]:
-        words = zip(job_ids, reply[::2], reply[1::2], strict=True)
-        return [_refusal(queue, job_id, word, detail) for job_id, word, detail in words]
-
-    return call("remove", queue, [state or "", *job_ids], read)
+    return _of_many("remove", queue, [state or ""], job_ids)
 
 
 def hasten(queue: str, job_id: str, *, active: bool = False) -> Call[JobState]:
@@ -47,7 +36,7 @@ def hasten(queue: str, job_id: str, *, active: bool = False) -> Call[JobState]:
     """
 
     def read(reply: list[bytes]) -> JobState:
-        refusal = _refusal(queue, job_id, reply[0], reply[1])
+        refusal = _refusal("hasten", queue, job_id, reply[0], reply[1])
         if refusal:
             raise refusal
         return JobState(reply[1].decode())
@@ -55,13 +44,32 @@ def hasten(queue: str, job_id: str, *, active: bool = False) -> Call[JobState]:
     return call("hasten", queue, [job_id, int(active)], read)
 
 
-_REFUSALS: dict[bytes, Callable[[str, str, str], EngineError]] = {
-    b"JOB_NOT_FOUND": lambda queue, job_id, _: JobNotFound(queue, job_id),
-    b"JOB_STATE": lambda _queue, job_id, state: JobInState(job_id, state),
-    b"SECRETS_ERASED": lambda _queue, job_id, _: SecretsErased(job_id),
-    b"UNIQUE_CONFLICT": lambda _queue, _job_id, other: UniqueConflict(other),
-}
+def _of_many(
+    name: str, queue: str, terms: Sequence[Argument], job_ids: Sequence[str]
+) -> Call[list[EngineError | None]]:
+    if not 1 <= len(job_ids) <= MEND_LIMIT:
+        raise InvalidValue("job_ids", f"must be 1 to {MEND_LIMIT:,}")
+
+    def read(reply: list[bytes]) -> list[EngineError | None]:
+        words = zip(job_ids, reply[::2], reply[1::2], strict=True)
+        return [_refusal(name, queue, job_id, word, detail) for job_id, word, detail in words]
+
+    return call(name, queue, [*terms, *job_ids], read)
 
 
-def _refusal(queue: str, job_id: str, word: bytes, detail: Any) -> EngineError | None:
-    return None if word == b"OK" else _REFUSALS[word](queue, job_id, detail.decode())
+# Of a verb and the state that is in its way, what to do about it.
+_ADVICE = {("remove", "active"): "cancel it first", ("revive", "delayed"): "promote it, and it starts now"}
+
+
+def _refusal(verb: str, queue: str, job_id: str, word: bytes, detail: bytes) -> EngineError | None:
+    match word:
+        case b"OK":
+            return None
+        case b"JOB_NOT_FOUND":
+            return JobNotFound(queue, job_id)
+        case b"SECRETS_ERASED":
+            return SecretsErased(job_id)
+        case b"UNIQUE_CONFLICT":
+            return UniqueConflict(detail.decode())
+    state = detail.decode()
+    return JobInState(job_id, state, advice=_ADVICE.get((verb, state), ""))

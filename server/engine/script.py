@@ -14,9 +14,16 @@ from pathlib import Path
 
 _FOLDER = Path(__file__).parent / "lua"
 _KEY_LINE = re.compile(r"^--(?: KEYS)? +([a-z_]+) +(?:HASH|ZSET|STREAM)\b")
-_MEMORY_LINE = re.compile(r"^-- Memory +(refused|allowed) when it is full$", re.MULTILINE)
+_MEMORY_LINE = re.compile(r"^-- Memory   (.+)$", re.MULTILINE)
 # Is never refused and changes nothing, for no key has an expiry; after it, no write of the script is refused either.
 _HARMLESS_WRITE = "redis.call('PERSIST', KEYS[1])\n"
+# What the line says -> what the flagged text begins with, and the plain one.
+_MEMORY = {
+    "refused when it is full": ("#!lua", ""),
+    "allowed when it is full": ("#!lua flags=allow-oom", _HARMLESS_WRITE),
+    # Also answered while Redis takes no writes at all: its disk is full, or its replicas are away.
+    "not needed: it only looks": ("#!lua flags=no-writes", ""),
+}
 _INCLUDE_LINE = re.compile(r"^-- @include ([a-z_]+)$", re.MULTILINE)
 
 
@@ -38,7 +45,7 @@ class Script:
 
     name: str
     keys: tuple[str, ...]  # short names, in the order of KEYS
-    flagged: Source  # with a `#!lua` line: Redis >= 7 and Valkey judge memory by it, before the first effect
+    flagged: Source  # with a `#!lua` line: Redis >= 7 and Valkey judge by it, before the first effect
     plain: Source  # for Redis 6.2, which does not know that line and refuses by the first write
 
 
@@ -48,13 +55,12 @@ def load(name: str) -> Script:
     text = (_FOLDER / f"{name}.lua").read_text()
     keys = _declared_keys(text)
     memory = _MEMORY_LINE.search(text)
-    if not keys or memory is None:
+    if not keys or memory is None or memory[1] not in _MEMORY:
         raise ValueError(f"{name}.lua: the header must declare KEYS and Memory")
     table = ", ".join(f"{key} = KEYS[{n}]" for n, key in enumerate(keys, start=1))
     body = f"local key = {{ {table} }}\n{_included(text)}{text}"
-    allowed = memory[1] == "allowed"
-    flags, first = (" flags=allow-oom", _HARMLESS_WRITE) if allowed else ("", "")
-    return Script(name=name, keys=keys, flagged=Source.of(f"#!lua{flags}\n{body}"), plain=Source.of(first + body))
+    flags, first = _MEMORY[memory[1]]
+    return Script(name=name, keys=keys, flagged=Source.of(f"{flags}\n{body}"), plain=Source.of(first + body))
 
 
 def names() -> list[str]:

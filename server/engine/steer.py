@@ -14,7 +14,7 @@ _MOST_REASON = 200  # characters
 
 
 def pause(queue: str, reason: str = "", *, until: datetime | None = None) -> Call[None]:
-    """No job of the queue is handed out until resume, or until `until`. May be repeated: the last reason and end hold.
+    """No job of the queue is handed out until resume, or until `until`. Repeated, it keeps what is not said again.
 
     What workers hold and have not started, they hand back; `unstarted` tells when all have.
     """

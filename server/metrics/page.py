@@ -31,7 +31,7 @@ REQUESTS = Series(
 )
 SECONDS = Series(
     name="cabrank_rpc_seconds",
-    says="How long rpcs on this server took, streams and long polls included.",
+    says="How long rpcs on this server took, long polls included; streams until their first answer.",
     kind=Kind.HISTOGRAM,
     labels=("method",),
     servers="sum",

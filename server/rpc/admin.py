@@ -14,9 +14,9 @@ from server.rpc.job import listed, whole
 from server.rpc.queue_stats import health, queue_stats, wait_reason, worker
 from server.rpc.reception import USUAL_SECONDS, Context
 from server.rpc.times import moment
+from server.rpc.wait import before_deadline
 
 _LONGEST_SECONDS = 60.0  # that a call may work or wait, however far its deadline is
-_MARGIN_SECONDS = 0.5  # for the answer
 
 
 class AdminServicer(AdminServiceServicer):
@@ -42,7 +42,7 @@ class AdminServicer(AdminServiceServicer):
     async def GetJob(self, request: pb.AdminServiceGetJobRequest, _context: Context) -> pb.AdminServiceGetJobResponse:
         queue, job_id = self._intake.name(request)
         job = await self._admin.jobs.one(queue, job_id)
-        reasons = await self._admin.jobs.explain(queue, job_id) if request.explain else []
+        reasons = await self._admin.jobs.explain(job) if request.explain else []
         return pb.AdminServiceGetJobResponse(job=whole(job), wait_reasons=map(wait_reason, reasons))
 
     async def RetryJob(self, request: pb.RetryJobRequest, _context: Context) -> pb.RetryJobResponse:
@@ -96,4 +96,4 @@ class AdminServicer(AdminServiceServicer):
 def _seconds(context: Context) -> float:
     """How long the call may take, so that its answer comes before its deadline."""
     left = context.time_remaining()
-    return min(_LONGEST_SECONDS, (USUAL_SECONDS if left is None else left) - _MARGIN_SECONDS)
+    return min(_LONGEST_SECONDS, before_deadline(USUAL_SECONDS if left is None else left))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
@@ -70,8 +70,9 @@ def short(text: str) -> str:
     return text if len(encoded) <= _MOST_BYTES else encoded[:_MOST_BYTES].decode(errors="ignore") + "…"
 
 
-def _bad_request(at: str, violations: Iterable[Violation]) -> BadRequest:
+def _bad_request(at: str, violations: Sequence[Violation]) -> BadRequest:
     shown = [
-        BadRequest.FieldViolation(field=short(at + each.field), description=short(each.message)) for each in violations
+        BadRequest.FieldViolation(field=short(at + each.field), description=short(each.message))
+        for each in violations[:_MOST_VIOLATIONS]
     ]
-    return BadRequest(field_violations=shown[:_MOST_VIOLATIONS])
+    return BadRequest(field_violations=shown)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from cabrank.v1 import job_pb2 as pb
 
 from server.engine.admit import Enqueued
@@ -23,7 +21,6 @@ from server.engine.job import (
 )
 from server.rpc.times import duration, timestamp
 
-_MOST_OF_A_MESSAGE = 200  # characters, in a list: a page of 1,000 jobs must fit into an answer
 # By name: the engine's words are the contract's. A word that one of the two lacks stops the start.
 STATES = {state: pb.JobState.Value(f"JOB_STATE_{state.name}") for state in JobState}
 STATE_OF: dict[int, JobState] = {number: state for state, number in STATES.items()}
@@ -49,7 +46,7 @@ def listed(job: Job) -> pb.Job:
     """In short, and what a list is looked through for: labels, and how the newest attempt ended."""
     shown = short(job)
     shown.labels.update(job.request.labels)
-    shown.attempts.extend(_attempt(_without_trace(attempt)) for attempt in job.attempts[-1:])
+    shown.attempts.extend(map(_attempt, job.attempts))
     return shown
 
 
@@ -127,13 +124,6 @@ def _attempt(attempt: Attempt) -> pb.Attempt:
         outcome=_OUTCOMES[attempt.outcome] if attempt.outcome else pb.ATTEMPT_OUTCOME_UNSPECIFIED,
         error=_error(attempt.error) if attempt.error else None,
     )
-
-
-def _without_trace(attempt: Attempt) -> Attempt:
-    if attempt.error is None:
-        return attempt
-    error = JobError(type=attempt.error.type, message=attempt.error.message[:_MOST_OF_A_MESSAGE])
-    return replace(attempt, error=error)
 
 
 def _error(error: JobError) -> pb.JobError:

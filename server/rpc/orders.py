@@ -59,7 +59,9 @@ def overrides(request: pb.UpdateQueueRequest) -> Overrides:
     faults = Faults()
     settings = {name: faults.of(partial(_setting, name, request), instead=None) for name in _SETTINGS}
     rate_limit = _rate_limit(request.rate_limit, faults)
-    for n, name in enumerate(request.reset):
+    if len(request.reset) > len(FIELDS):
+        faults.add("reset", f"must not be more than {len(FIELDS)}")
+    for n, name in enumerate(request.reset[: len(FIELDS)]):
         if name not in FIELDS:
             faults.add(f"reset[{n}]", f"must be one of {', '.join(FIELDS)}")
         elif request.HasField(name):  # type: ignore[arg-type]  # FIELDS are fields of the request

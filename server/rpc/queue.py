@@ -16,7 +16,7 @@ from server.rpc.intake import Intake
 from server.rpc.job import whole
 from server.rpc.reception import Context
 from server.rpc.times import span
-from server.rpc.wait import Waits, patience
+from server.rpc.wait import Waits, before_deadline, patience
 from server.rpc.wanted import Wanted
 from server.rpc.watch import Watches
 
@@ -72,5 +72,7 @@ class QueueServicer(QueueServiceServicer):
         job = await self._engine.run(get(queue, job_id))
         return pb.SignalJobResponse(job=whole(job))
 
-    def WatchJobs(self, request: pb.WatchJobsRequest, _context: Context) -> AsyncGenerator[pb.WatchJobsResponse, None]:
-        return self._watches.follow(self._intake.queue(request), request.cursor, Wanted.read(request))
+    def WatchJobs(self, request: pb.WatchJobsRequest, context: Context) -> AsyncGenerator[pb.WatchJobsResponse, None]:
+        left = context.time_remaining()
+        seconds = None if left is None else before_deadline(left)
+        return self._watches.follow(self._intake.queue(request), request.cursor, Wanted.read(request), seconds=seconds)

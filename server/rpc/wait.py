@@ -22,7 +22,12 @@ def patience(asked: timedelta | None, *, left: float | None) -> float:
     """How many seconds to wait. `left`: until the deadline of the call, before which the answer has to arrive."""
     usual = USUAL_WAIT if left is None else LONGEST_WAIT
     wait = min(usual if asked is None else asked.total_seconds(), LONGEST_WAIT)
-    return wait if left is None else min(wait, left - min(left / 10, 0.5))
+    return wait if left is None else min(wait, before_deadline(left))
+
+
+def before_deadline(left: float) -> float:
+    """Of so many seconds until the deadline, those after which an answer still comes in time."""
+    return left - min(left / 10, 0.5)
 
 
 class Waits:

@@ -61,6 +61,10 @@ class Wanted:
 
 
 def _states(request: WatchJobsRequest, faults: Faults) -> Iterator[JobState]:
+    # First of all: a request has room for millions of them, and each would be a fault of its own.
+    if len(request.states) > len(STATES):
+        faults.add("states", f"must not be more than {len(STATES)}")
+        return
     for n, number in enumerate(request.states):
         if number in STATE_OF:
             yield STATE_OF[number]

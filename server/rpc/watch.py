@@ -33,14 +33,17 @@ class Watches:
         self._feeds: dict[str, Feed] = {}
         self._closed = False
 
-    async def follow(self, queue: str, cursor: str, wanted: Wanted) -> AsyncGenerator[WatchJobsResponse, None]:
-        """First the cursor from which it begins, then what happens, until its time is up or `close`.
+    async def follow(
+        self, queue: str, cursor: str, wanted: Wanted, *, seconds: float | None = None
+    ) -> AsyncGenerator[WatchJobsResponse, None]:
+        """First the cursor from which it begins, then what happens, until `seconds` or its time are over, or `close`.
 
         Raises EventsLost and BackendUnavailable, also later on; InvalidValue.
         """
         place = Place(cursor=await self._beginning(queue, cursor), wanted=wanted)
         told, told_at = place.cursor, time.monotonic()
-        ends = told_at + LONGEST_WATCH * random.uniform(0.9, 1)  # not all of them at once
+        longest = LONGEST_WATCH * random.uniform(0.9, 1)  # not all of them at once
+        ends = told_at + (longest if seconds is None else min(longest, seconds))
         yield WatchJobsResponse(cursor=told)
         with self._feed(queue).watched() as feed:
             while (now := time.monotonic()) < ends and not self._closed:

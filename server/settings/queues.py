@@ -59,10 +59,16 @@ class JobSettings:
     """What holds for the jobs of every queue."""
 
     max_retries: int = declared(
-        "JOB_MAX_RETRIES", whole(0, _MOST_RETRIES), "3", "attempts after the first, before a job fails"
+        "JOB_MAX_RETRIES",
+        whole(0, _MOST_RETRIES),
+        "3",
+        "attempts after the first, before a job fails; a task's own number goes before",
     )
     retry_delay: timedelta = declared(
-        "JOB_RETRY_DELAY", milliseconds(1, _DAY_MS), "2000", "ms before the first retry; later ones wait longer"
+        "JOB_RETRY_DELAY",
+        milliseconds(1, _DAY_MS),
+        "2000",
+        "ms before the first retry; later ones wait longer; a task's own wait goes before",
     )
     completed_age: timedelta = declared(
         "CABRANK_COMPLETED_RETENTION", duration("1s", "3650d"), "24h", "how long completed and cancelled jobs are kept"
@@ -101,10 +107,16 @@ class QueueVariables:
         "{QUEUE}_QUEUE_RATE_LIMIT", optional(RateLimit.parse), "", "jobs of the queue that may start: 100/60s, 5/s"
     )
     max_retries: int | None = declared(
-        "{QUEUE}_MAX_RETRIES", optional(whole(0, _MOST_RETRIES)), "", "JOB_MAX_RETRIES for one queue"
+        "{QUEUE}_MAX_RETRIES",
+        optional(whole(0, _MOST_RETRIES)),
+        "",
+        "JOB_MAX_RETRIES for one queue; a task's own number goes before",
     )
     retry_delay: timedelta | None = declared(
-        "{QUEUE}_RETRY_DELAY", optional(milliseconds(1, _DAY_MS)), "", "JOB_RETRY_DELAY for one queue"
+        "{QUEUE}_RETRY_DELAY",
+        optional(milliseconds(1, _DAY_MS)),
+        "",
+        "JOB_RETRY_DELAY for one queue; a task's own wait goes before",
     )
     healthy_failed: int | None = declared(
         "{QUEUE}_QUEUE_HEALTHY_FAILED", optional(whole(0, _MOST_HEALTHY)), "", "CABRANK_HEALTHY_FAILED for one queue"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -18,7 +20,7 @@ from server.engine.overrides import Overrides
 from server.engine.sweep import Retention, Retentions, prune
 from server.engine.work import Attention, Found, RateLimit, Run, extend
 from tests.admin.hands import ALL, LATER, numbered, opened, place, until
-from tests.conftest import Clock
+from tests.conftest import Clock, raw_client
 from tests.engine.hands import LEASE, QUEUE, Worker, completed, put, released, run_of, state
 
 
@@ -70,7 +72,7 @@ async def test_a_pause_tells_why_since_when_and_until_when(admin: Admin, clock: 
     assert (await admin.queues.one(QUEUE)).stats.pause == pause
 
 
-async def test_paused_again_the_last_reason_and_end_hold_and_the_first_time(admin: Admin, clock: Clock) -> None:
+async def test_paused_again_it_keeps_what_is_not_said_again(admin: Admin, clock: Clock) -> None:
     since = clock.now
     await admin.queues.pause(QUEUE, "one", until=since + LATER, seconds=ALL)
     clock.advance(seconds=1)
@@ -78,7 +80,7 @@ async def test_paused_again_the_last_reason_and_end_hold_and_the_first_time(admi
     pause = (await admin.queues.pause(QUEUE, "two", until=None, seconds=ALL)).queue.stats.pause
 
     assert pause is not None
-    assert (pause.reason, pause.since, pause.until) == ("two", since, None)
+    assert (pause.reason, pause.since, pause.until) == ("two", since, since + LATER)
 
 
 async def test_a_pause_ends_by_itself(admin: Admin, clock: Clock, worker: Worker) -> None:
@@ -142,6 +144,23 @@ async def test_what_nobody_tells_of_is_unconfirmed_when_the_time_is_up(admin: Ad
     answer = await paused(admin, seconds=0.05)
 
     assert (answer.unconfirmed, answer.queue.stats.paused) == (3, True)
+
+
+async def test_waiting_leaves_redis_to_the_others_however_much_workers_hold(
+    admin: Admin, valkey: EmbeddedServer, worker: Worker
+) -> None:
+    for n in range(5):
+        put(worker.engine, *numbered(1000, f"batch-{n}"))
+        worker.take(1000)
+
+    with raw_client(valkey) as raw:
+        raw.config_resetstat()
+        began = time.monotonic()
+        assert (await paused(admin, seconds=1)).unconfirmed == 5000
+        lasted = time.monotonic() - began
+        stats: Any = raw.info("commandstats")
+
+    assert stats["cmdstat_evalsha"]["usec"] / 1_000_000 < lasted / 2
 
 
 async def test_a_lease_that_has_run_out_is_waited_for_no_more(admin: Admin, clock: Clock, worker: Worker) -> None:

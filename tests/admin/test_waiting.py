@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import pytest
@@ -10,14 +10,15 @@ import pytest
 from server.admin import Admin
 from server.admin.waiting import Reason, ReasonKind
 from server.dev.valkey import EmbeddedServer
+from server.engine.call import Call
 from server.engine.errors import JobNotFound
 from server.engine.job import JobState
 from server.engine.overrides import Overrides
-from server.engine.steer import pause
+from server.engine.steer import pause, resume
 from server.engine.work import RateLimit, attend
 from tests.admin.hands import LATER, opened, place
 from tests.conftest import Clock
-from tests.engine.hands import QUEUE, Worker, completed, new_job, put, retried, snoozed
+from tests.engine.hands import ERROR, QUEUE, Worker, completed, new_job, put, retried, snoozed
 
 PAUSED, DELAYED, NO_WORKER = ReasonKind.PAUSED, ReasonKind.DELAYED, ReasonKind.NO_WORKER
 CONCURRENCY_LIMIT, RATE_LIMIT, BACKLOG = ReasonKind.CONCURRENCY_LIMIT, ReasonKind.RATE_LIMIT, ReasonKind.BACKLOG
@@ -36,7 +37,7 @@ def man(worker: Worker, clock: Clock, *tasks: str) -> None:
 
 
 async def explained(admin: Admin, job_id: str = "a") -> list[Reason]:
-    return await admin.jobs.explain(QUEUE, job_id)
+    return await admin.jobs.explain(await admin.jobs.one(QUEUE, job_id))
 
 
 def kinds(reasons: Sequence[Reason]) -> list[ReasonKind]:
@@ -76,6 +77,7 @@ async def test_a_pause_tells_its_reason_and_its_end(admin: Admin, clock: Clock, 
     put(worker.engine, "a")
     worker.engine.run(pause(QUEUE, "SMTP moves", until=clock.now + LATER))
     with_end = await explained(admin)
+    worker.engine.run(resume(QUEUE))
     worker.engine.run(pause(QUEUE))
     without = await explained(admin)
 
@@ -90,19 +92,25 @@ async def test_a_delayed_job_tells_when_it_is_due(admin: Admin, clock: Clock, wo
 
     (reason,) = await explained(admin)
 
-    assert (reason.kind, reason.until, reason.message) == (DELAYED, clock.now + LATER, "it is not due yet")
+    assert (reason.kind, reason.until, reason.message) == (
+        DELAYED,
+        clock.now + LATER,
+        "it is not due yet: it was enqueued for later",
+    )
 
 
 @pytest.mark.usefixtures("manned")
-@pytest.mark.parametrize("settle", [retried, snoozed])
-async def test_a_retry_and_a_snooze_are_delays(admin: Admin, clock: Clock, worker: Worker, settle: object) -> None:
+@pytest.mark.parametrize(("settle", "did"), [(retried, "failed"), (snoozed, "put it off")])
+async def test_a_retry_and_a_snooze_are_delays_and_say_of_what(
+    admin: Admin, clock: Clock, worker: Worker, settle: Callable[..., Call[list[bool]]], did: str
+) -> None:
     put(worker.engine, "a")
-    job = worker.take_one()
-    worker.engine.run((retried if settle is retried else snoozed)(job, delay=MINUTE))
+    worker.engine.run(settle(worker.take_one(), delay=MINUTE))
 
     (reason,) = await explained(admin)
 
     assert (reason.kind, reason.until) == (DELAYED, clock.now + MINUTE)
+    assert reason.message == f"it is not due yet: attempt 1 {did}: {ERROR.message}"
 
 
 @pytest.mark.usefixtures("manned")

@@ -70,7 +70,9 @@ def test_a_header_says_all_that_one_must_know(name: str) -> None:
     assert header.startswith(f"-- {name}: ")
     assert re.search(r"^-- ARGV     now", header, re.MULTILINE)
     assert re.search(r"^-- Returns  \S", header, re.MULTILINE)
-    assert re.search(r"^-- Memory   (refused|allowed) when it is full$", header, re.MULTILINE)
+    assert re.search(
+        r"^-- Memory   ((refused|allowed) when it is full|not needed: it only looks)$", header, re.MULTILINE
+    )
     assert declared_keys(name)
 
 
@@ -170,6 +172,7 @@ def _all_but(raw: redis.Redis, key: str) -> dict[bytes, bytes | None]:
 
 
 REFUSED_WHEN_FULL = {"enqueue", "note", "revive"}
+LOOKING = {"changes", "crew", "get", "page", "standing", "states", "stats", "unstarted"}
 
 
 @pytest.mark.parametrize("name", sorted(REFUSED_WHEN_FULL))
@@ -178,6 +181,11 @@ def test_what_is_refused_when_memory_is_full_admits_or_only_tells(name: str) -> 
     assert script.load(name).flagged.text.startswith("#!lua\n")
 
 
-@pytest.mark.parametrize("name", sorted(set(script.names()) - REFUSED_WHEN_FULL))
+@pytest.mark.parametrize("name", sorted(LOOKING))
+def test_what_only_looks_is_kept_to_it_by_the_server(name: str) -> None:
+    assert script.load(name).flagged.text.startswith("#!lua flags=no-writes\n")
+
+
+@pytest.mark.parametrize("name", sorted(set(script.names()) - REFUSED_WHEN_FULL - LOOKING))
 def test_all_else_goes_on_when_memory_is_full(name: str) -> None:
     assert script.load(name).flagged.text.startswith("#!lua flags=allow-oom\n")

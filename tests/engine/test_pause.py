@@ -90,13 +90,27 @@ def test_resume_wakes_a_worker(engine: Engine, raw: redis.Redis) -> None:
     assert not engine.run(stats(QUEUE)).paused
 
 
-def test_the_last_reason_and_end_hold(engine: Engine, clock: Clock) -> None:
+def test_paused_again_what_is_not_said_again_stays(engine: Engine, clock: Clock) -> None:
+    """Who repeats a pause to wait on must not take away what a colleague said."""
     since = clock.now
     engine.run(pause(QUEUE, "mail is down", until=since + MINUTE))
     clock.advance(seconds=1)
-    engine.run(pause(QUEUE, "mail is down for longer"))
 
-    assert engine.run(stats(QUEUE)).pause == Pause(since=since, reason="mail is down for longer", until=None)
+    engine.run(pause(QUEUE))
+    assert engine.run(stats(QUEUE)).pause == Pause(since=since, reason="mail is down", until=since + MINUTE)
+    engine.run(pause(QUEUE, "mail is down for longer", until=since + 2 * MINUTE))
+    assert engine.run(stats(QUEUE)).pause == Pause(
+        since=since, reason="mail is down for longer", until=since + 2 * MINUTE
+    )
+
+
+def test_a_new_pause_knows_nothing_of_the_last(engine: Engine, clock: Clock) -> None:
+    engine.run(pause(QUEUE, "mail is down", until=clock.now + MINUTE))
+    clock.advance(MINUTE)
+
+    engine.run(pause(QUEUE))
+
+    assert engine.run(stats(QUEUE)).pause == Pause(since=clock.now, reason="", until=None)
 
 
 def test_nothing_of_a_pause_is_left_when_it_is_over(engine: Engine, clock: Clock, raw: redis.Redis) -> None:

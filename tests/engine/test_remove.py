@@ -9,7 +9,7 @@ import redis
 
 from server.engine.admit import cancel
 from server.engine.engine import Engine
-from server.engine.errors import JobInState, JobNotFound
+from server.engine.errors import InvalidValue, JobInState, JobNotFound
 from server.engine.job import JobState, Unique
 from server.engine.look import stats
 from server.engine.mend import MEND_LIMIT, remove
@@ -62,7 +62,7 @@ def test_an_active_job_stays_and_its_state_is_named(engine: Engine, worker: Work
     (refusal,) = engine.run(remove(QUEUE, ["a"]))
 
     assert isinstance(refusal, JobInState)
-    assert str(refusal) == "job a is active"
+    assert str(refusal) == "job a is active: cancel it first"
     assert contents(raw) == before
 
 
@@ -198,3 +198,9 @@ def test_a_thousand_go_at_once(engine: Engine) -> None:
 
     assert engine.run(remove(QUEUE, names)) == [None] * MEND_LIMIT
     assert sum(engine.run(stats(QUEUE)).jobs.values()) == 0
+
+
+@pytest.mark.parametrize("number", [0, MEND_LIMIT + 1])
+def test_none_and_too_many_are_refused(number: int) -> None:
+    with pytest.raises(InvalidValue, match=r"^job_ids must be 1 to 1,000$"):
+        remove(QUEUE, ["a"] * number)

@@ -10,7 +10,7 @@ import redis
 
 from server.engine.admit import cancel
 from server.engine.engine import Engine
-from server.engine.errors import EngineError, JobInState, JobNotFound, SecretsErased, UniqueConflict
+from server.engine.errors import EngineError, InvalidValue, JobInState, JobNotFound, SecretsErased, UniqueConflict
 from server.engine.job import AttemptOutcome, FailureReason, JobState, OnConflict, Unique
 from server.engine.look import stats
 from server.engine.mend import MEND_LIMIT, revive
@@ -242,7 +242,8 @@ def test_another_state_is_named(engine: Engine, worker: Worker, wrong: JobState)
     refusal = the_refusal(engine)
 
     assert isinstance(refusal, JobInState)
-    assert str(refusal) == f"job a is {wrong}"
+    advice = ": promote it, and it starts now" if wrong is JobState.DELAYED else ""
+    assert str(refusal) == f"job a is {wrong}{advice}"
 
 
 def test_an_unknown_job_is_not_found(engine: Engine) -> None:
@@ -374,3 +375,9 @@ def test_a_thousand_go_back_at_once_in_their_order(engine: Engine, worker: Worke
     assert revived(engine, *reversed(names)) == [None] * MEND_LIMIT
 
     assert ids(worker.take(MEND_LIMIT)) == [*reversed(names)]
+
+
+@pytest.mark.parametrize("number", [0, MEND_LIMIT + 1])
+def test_none_and_too_many_are_refused(number: int) -> None:
+    with pytest.raises(InvalidValue, match=r"^job_ids must be 1 to 1,000$"):
+        revive(QUEUE, ["a"] * number)

@@ -56,14 +56,15 @@ async def test_a_verb_answers_before_its_deadline_and_goes_on_when_called_again(
 
 
 @every_verb
-async def test_with_a_deadline_too_near_a_verb_only_tells_what_there_is_to_do(
+async def test_a_short_deadline_is_used_as_well(
     admin: AdminServiceAsyncStub, worker: Worker, state: JobState, rpc: str, request_: Any
 ) -> None:
     place(worker, state, numbered(1000))
 
     answer = await getattr(admin, rpc)(request_, timeout=0.4)
 
-    assert (answer.done, answer.remaining) == (0, 1000)
+    assert answer.done > 0
+    assert answer.done + answer.remaining == 1000
 
 
 @every_verb
@@ -176,7 +177,7 @@ async def test_a_page_of_1000_usual_jobs_is_one_answer(admin: AdminServiceAsyncS
     page = await admin.ListJobs(pb.ListJobsRequest(queue=QUEUE, state=FAILED, page_size=1000))
 
     assert (len(page.jobs), page.next_page_token) == (1000, "")
-    assert page.ByteSize() < 1024**2
+    assert page.ByteSize() < 2 * 1024**2
 
 
 async def test_a_deadline_that_is_over_is_told_as_such(admin: AdminServiceAsyncStub) -> None:

@@ -289,10 +289,9 @@ async def test_the_token_of_another_list_or_queue_is_refused(admin: AdminService
     place(worker, JobState.FAILED, ["a", "b"])
     token = (await admin.ListJobs(listing(page_size=1))).next_page_token
 
-    others = [
-        listing(page_token=token, **terms)
-        for terms in ({"queue": "sync"}, {"state": job_pb2.JOB_STATE_WAITING}, {"task": "x"}, {"labels": {"a": "b"}})
-    ]
+    waiting, task = job_pb2.JOB_STATE_WAITING, "email.welcome"
+    terms = ({"queue": "sync"}, {"state": waiting}, {"task": task}, {"labels": {"a": "b"}})
+    others = [listing(page_token=token, **other) for other in terms]
     refusals = [await refusal_of(admin, "ListJobs", other) for other in others]
 
     assert [(each.reason, each.fields) for each in refusals] == [("INVALID_FIELD", ("page_token",))] * len(others)

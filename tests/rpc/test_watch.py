@@ -290,6 +290,7 @@ async def test_only_what_was_asked_for_is_told(
         ({"cursor": "1-1 "}, ("cursor",)),
         ({"cursor": f"{2**64}-0"}, ("cursor",)),
         ({"states": [job.JOB_STATE_ACTIVE, job.JOB_STATE_UNSPECIFIED, 99]}, ("states[1]", "states[2]")),
+        ({"states": [99] * 4_000_000}, ("states",)),
         ({"job_ids": ["one", "{two}"]}, ("job_ids[1]",)),
         ({"job_ids": ["one"] * 1001}, ("job_ids",)),
         ({"task": "a b"}, ("task",)),

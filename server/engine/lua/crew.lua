@@ -5,7 +5,7 @@
 --          crew     HASH  worker -> what it says of itself (JSON)
 -- ARGV     now, silence (ms) after which a worker counts as gone
 -- Returns  for each: worker, last seen (ms), what it says of itself ('' nothing yet), how many jobs it holds
--- Memory   allowed when it is full
+-- Memory   not needed: it only looks
 -- @include now_ms
 -- @include workers_seen
 

@@ -18,7 +18,7 @@
 -- Returns  for each job that is known: id, state, its score there, record, lease, spent, attempts, outcome, progress, logs,
 --          cancel reason; '' where there is none. In brief without what may be large: of the record its first two lines, of the
 --          attempts the newest, of the outcomes those of failed and cancelled jobs, no progress and no logs
--- Memory   allowed when it is full
+-- Memory   not needed: it only looks
 -- @include state_of
 
 local brief, reply = ARGV[2] == 'brief', {}

@@ -14,7 +14,7 @@
 --          wake       ZSET  marker
 -- ARGV     now, id, 1 to mark an active job, so that its attempt does not put it off
 -- Returns  OK, state | JOB_NOT_FOUND, '' | JOB_STATE, state
--- Keeps    repeated, it answers OK and changes nothing.
+-- Keeps    repeated, it changes nothing, and answers OK unless the job has started or ended meanwhile.
 -- Memory   allowed when it is full
 -- @include now_ms
 -- @include book

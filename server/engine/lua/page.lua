@@ -10,7 +10,7 @@
 --          how many (-1 all)
 -- Returns  how many stand in the state, up to the last score, then id and score of each
 -- Keeps    a job that stays is found exactly once, whatever comes and goes: a page goes on by score and id, not by number.
--- Memory   allowed when it is full
+-- Memory   not needed: it only looks
 -- @include before
 
 local set, backwards, last, want = key[ARGV[2]], ARGV[3] == '1', ARGV[6], tonumber(ARGV[7])

@@ -15,7 +15,7 @@
 -- ARGV     now, id, silence (ms) after which a worker counts as gone, rate period (ms) where no operator has set another
 -- Returns  nothing when the job is not known, or now, task, state, its score there, jobs before it in the line, active jobs,
 --          starts within the period, the oldest of them ('' none), meta, and the workers as crew tells them
--- Memory   allowed when it is full
+-- Memory   not needed: it only looks
 -- @include now_ms
 -- @include head
 -- @include state_of

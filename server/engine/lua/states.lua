@@ -8,7 +8,7 @@
 --          cancelled  ZSET  job id -> end, ms
 -- ARGV     now (unused), then ids
 -- Returns  a state for each id, '' for one that is not known
--- Memory   allowed when it is full
+-- Memory   not needed: it only looks
 -- @include state_of
 
 local reply = {}

@@ -15,7 +15,7 @@
 -- ARGV     now, silence (ms) after which a worker counts as gone
 -- Returns  now, stalled, age of the oldest waiting (ms, -1 none), of the oldest active (ms, -1 none), workers,
 --          {waiting, active, completed, failed, delayed, cancelled}, meta, totals
--- Memory   allowed when it is full
+-- Memory   not needed: it only looks
 -- @include now_ms
 -- @include lease
 -- @include rank

@@ -5,7 +5,7 @@
 --          leases  HASH  job id -> lease
 -- ARGV     now
 -- Returns  their number
--- Memory   allowed when it is full
+-- Memory   not needed: it only looks
 -- @include now_ms
 -- @include lease
 

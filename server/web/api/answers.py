@@ -13,6 +13,7 @@ from server.admin.health import IssueKind
 from server.engine.job import JobState
 from server.web.api.job import ListedJob
 from server.web.api.queue import QueueStats
+from server.web.api.reason import Reason
 from server.web.api.shape import Shape, says
 
 Data = TypeVar("Data")
@@ -36,7 +37,7 @@ class Fault(Shape, frozen=True):
 class ErrorDetails(Shape, frozen=True, omit_defaults=True):
     """Why, for programs."""
 
-    reason: Annotated[str, says("One of a closed list, the same words as over gRPC.", examples=["JOB_STATE"])]
+    reason: Annotated[Reason, says("One of a closed list: what gRPC has as well is told by the same words.")]
     field: Annotated[str | UnsetType, says("The first wrong field.")] = UNSET
     faults: Annotated[Sequence[Fault], says("All wrong fields.")] = ()
     state: Annotated[str | UnsetType, says("JOB_STATE: the state in which the job is.")] = UNSET

@@ -35,7 +35,14 @@ class QueueAt(Shape, frozen=True):
 class JobAt(QueueAt, frozen=True):
     """Names one job."""
 
-    id: Annotated[str, says("The job's id.", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$")]
+    id: Annotated[
+        str,
+        says(
+            "The job's id.",
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$",
+            must_be="1 to 100 letters, digits, _ . : or -",
+        ),
+    ]
 
 
 class ListAsk(Shape, frozen=True, forbid_unknown_fields=True):
@@ -75,7 +82,10 @@ class PauseAsk(Shape, frozen=True, forbid_unknown_fields=True):
         Annotated[int, says("Milliseconds since 1970.", ge=0, le=_YEAR_9999_MS)]
         | Annotated[datetime, says("As RFC 3339 has it, with its time zone.", tz=True)]
         | None,
-        says("When the queue goes on by itself; in the future. Absent: when somebody resumes it."),
+        says(
+            "When the queue goes on by itself; in the future. Absent: when somebody resumes it.",
+            must_be="a moment with its time zone, such as 2030-01-31T08:00:00Z, or milliseconds since 1970",
+        ),
     ] = None
 
     @property
@@ -109,7 +119,7 @@ class CleanAsk(Shape, frozen=True, forbid_unknown_fields=True):
     ] = 0
     older_than: Annotated[
         Annotated[str, Meta(pattern="^[0-9]{1,9}(ms|s|m|h|d)$")] | None,
-        says("Instead of `grace`: with a unit.", examples=["24h"]),
+        says("Instead of `grace`: with a unit.", examples=["24h"], must_be="a number and a unit, such as 24h"),
     ] = None
     limit: Annotated[int, _LIMIT] = 0
     dry_run: Annotated[bool, _DRY_RUN] = False

@@ -11,21 +11,22 @@ from server.web.api.shape import Shape, ms_at, says
 
 
 class JobError(Shape, frozen=True):
-    """What an attempt raised."""
+    """What an attempt raised. The stack trace stands in `stacktrace` of the job, and only there."""
 
     type: Annotated[str, says("The class of the error.")]
     message: Annotated[str, says("What it said, shortened, secrets masked.")]
-    stack_trace: Annotated[str, says("Where it was raised, innermost call last; shortened.")]
 
     @classmethod
     def of(cls, error: job.JobError) -> JobError:
-        return cls(type=error.type, message=error.message, stack_trace=error.stack_trace)
+        return cls(type=error.type, message=error.message)
 
 
 class Attempt(Shape, frozen=True):
     """One run of a job."""
 
-    number: Annotated[int, says("From 1; one that was snoozed shares its number with the next.")]
+    number: Annotated[
+        int, says("From 1, and anew when an operator retried the job; a snoozed one shares it with the next.")
+    ]
     worker: Annotated[str, says("The worker process that ran it.")]
     started_at: Annotated[int, says("When it started.")]
     ended_at: Annotated[int | None, says("When it ended; null while it runs.")]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from server.admin import Admin
-from server.engine.errors import JobInState, JobNotFound, SecretsErased, UniqueConflict
+from server.catalog import TaskNotFound
+from server.engine.errors import BackendFull, JobInState, JobNotFound, SecretsErased, UniqueConflict
 from server.web.api.answers import (
     Answer,
     Cleaned,
@@ -53,7 +54,7 @@ async def list_jobs(admin: Admin, at: QueueAt, asked: ListAsk) -> Answer[Page]:
     """List the jobs of one state, page by page.
 
     A job that stays in that state is listed exactly once, whatever comes and goes meanwhile. Jobs are listed without
-    payload, logs and result, and with the newest of their attempts.
+    payload, logs, result and stack traces, and with the newest of their attempts.
     """
     listing = asked.listing(at.name)
     page = Page.of(listing, await admin.jobs.page(listing, token=asked.page_token))
@@ -63,7 +64,7 @@ async def list_jobs(admin: Admin, at: QueueAt, asked: ListAsk) -> Answer[Page]:
 async def get_job(admin: Admin, at: JobAt, _asked: Nothing) -> Answer[Job]:
     """Tell all that is known of one job, and why it is not running."""
     job = await admin.jobs.one(at.name, at.id)
-    reasons = await admin.jobs.explain(at.name, at.id)
+    reasons = await admin.jobs.explain(job)
     return Answer(message=f"Job {at.id} retrieved successfully", data=Job.told(job, reasons))
 
 
@@ -74,7 +75,7 @@ async def retry_job(admin: Admin, at: JobAt, _asked: Nothing) -> Answer[Job]:
     refused with JOB_STATE, unless the job has failed again.
     """
     job = await admin.jobs.retry(at.name, at.id)
-    return Answer(message=f"Job {at.id} waits again", data=Job.told(job, ()))
+    return Answer(message=f"Job {at.id} was put in line again", data=Job.told(job, ()))
 
 
 async def remove_job(admin: Admin, at: JobAt, _asked: Nothing) -> Answer[RemovedJob]:
@@ -87,7 +88,7 @@ async def pause_queue(admin: Admin, at: QueueAt, asked: PauseAsk) -> Answer[Paus
     """Let no job of the queue start any more.
 
     Enqueueing goes on, and so do jobs that run. Answers when the workers have handed back what they had taken and not
-    started, at the latest after 25 s. May be repeated: the last reason and end hold.
+    started, at the latest after 25 s. May be repeated: a reason and an end that are not given again stay.
     """
     paused = await admin.queues.pause(at.name, asked.reason, until=asked.until, seconds=_SECONDS)
     return Answer(message=f"Queue {at.name} paused", data=PausedQueue.told(paused))
@@ -118,24 +119,30 @@ async def retry_failed_jobs(admin: Admin, at: QueueAt, asked: RetryAsk) -> Answe
     """
     outcome = await admin.bulk.retry_failed(at.name, asked.which, task=asked.task, seconds=_SECONDS)
     verb = "would wait again" if asked.dry_run else "wait again"
-    return Answer(message=f"failed jobs that {verb}: {outcome.done}", data=Retried.of(outcome))
+    skipped = f"; that cannot be retried: {outcome.skipped}" if outcome.skipped else ""
+    return Answer(message=f"failed jobs that {verb}: {outcome.done}{skipped}", data=Retried.of(outcome))
 
 
 ENDPOINTS = (
     Endpoint(method="GET", path="/health", handler=get_health),
     Endpoint(method="GET", path="/stats", handler=list_queues),
     Endpoint(method="GET", path="/{name}/stats", handler=get_queue),
-    Endpoint(method="GET", path="/{name}/jobs", handler=list_jobs),
+    Endpoint(method="GET", path="/{name}/jobs", handler=list_jobs, refuses=(TaskNotFound,)),
     Endpoint(method="GET", path="/{name}/job/{id}", handler=get_job, refuses=(JobNotFound,)),
     Endpoint(
         method="POST",
         path="/{name}/job/{id}/retry",
         handler=retry_job,
-        refuses=(JobNotFound, JobInState, SecretsErased, UniqueConflict),
+        refuses=(JobNotFound, JobInState, SecretsErased, UniqueConflict, BackendFull),
     ),
     Endpoint(method="DELETE", path="/{name}/job/{id}", handler=remove_job, refuses=(JobNotFound, JobInState)),
     Endpoint(method="POST", path="/{name}/pause", handler=pause_queue),
     Endpoint(method="POST", path="/{name}/resume", handler=resume_queue),
     Endpoint(method="POST", path="/{name}/clean", handler=clean_queue),
-    Endpoint(method="POST", path="/{name}/jobs/retry-failed", handler=retry_failed_jobs),
+    Endpoint(
+        method="POST",
+        path="/{name}/jobs/retry-failed",
+        handler=retry_failed_jobs,
+        refuses=(TaskNotFound, BackendFull),
+    ),
 )

@@ -93,7 +93,6 @@ class ListedJob(Shape, frozen=True):
     failed_reason: Annotated[
         str | None, says("Why it failed, or what went wrong in its newest attempt; null when nothing did.")
     ]
-    stacktrace: Annotated[tuple[str, ...], says("Of those `attempts` that raised something, oldest first.")]
     labels: Annotated[Mapping[str, str], says("The caller's own marks.")]
     attempts: Annotated[tuple[Attempt, ...], says("Its runs, oldest first; in a list only the newest.")]
     failure: Annotated[FailureReason | None, says("Of which kind `failedReason` is; null unless it failed.")]
@@ -106,7 +105,6 @@ class ListedJob(Shape, frozen=True):
     @classmethod
     def of(cls, found: job.Job) -> ListedJob:
         newest = found.attempts[-1] if found.attempts else None
-        errors = [attempt.error for attempt in found.attempts if attempt.error]
         created = epoch_ms(found.request.created_at)
         return cls(
             id=found.id,
@@ -123,7 +121,6 @@ class ListedJob(Shape, frozen=True):
             finished_on=ms_at(found.ended_at),
             processed_by=newest.worker if newest else None,
             failed_reason=_failed_reason(found),
-            stacktrace=tuple(error.stack_trace for error in errors),
             labels=found.request.labels,
             attempts=tuple(map(Attempt.of, found.attempts)),
             failure=found.failure.reason if found.failure else None,
@@ -138,6 +135,12 @@ class ListedJob(Shape, frozen=True):
 class Job(ListedJob, frozen=True):
     """All that is known of a job."""
 
+    stacktrace: Annotated[
+        tuple[str, ...],
+        says(
+            "Where it went wrong, innermost call last, shortened: one for each of `attempts` with an `error`, in order."
+        ),
+    ]
     data: Annotated[Raw, says('Its payload. A secret field shows as "***", and is erased once the job has ended.')]
     progress: Annotated[float, says("How far its newest attempt says it is, 0 to 100; 0 when it does not say.")]
     progress_message: Annotated[str | None, says("What it was doing then; null when it does not say.")]
@@ -152,6 +155,7 @@ class Job(ListedJob, frozen=True):
     def told(cls, found: job.Job, reasons: Sequence[Reason]) -> Job:
         return cls(
             **asdict(ListedJob.of(found)),
+            stacktrace=tuple(attempt.error.stack_trace for attempt in found.attempts if attempt.error),
             data=Raw(found.request.payload),
             progress=found.progress.percent if found.progress else 0,
             progress_message=(found.progress.message or None) if found.progress else None,

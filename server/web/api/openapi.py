@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from server.catalog import QueueNotFound
-from server.engine.errors import BackendFull, BackendUnavailable
+from server.engine.errors import BackendUnavailable
 from server.web.api.answers import Refusal
 from server.web.api.endpoint import Endpoint
 from server.web.api.errors import BodyTooLarge, CrossSite, InvalidFields, NotJson
@@ -41,9 +41,12 @@ class _Document:
             for kind, reference in zip([*kinds, Refusal], references, strict=True)
         }
         for envelope in (Refusal, *(each.answer for each in endpoints)):
-            # Also `success`, which only those who make one may leave out.
             schema = self._schemas[self._names[envelope]]
+            # Also `success`, which only those who make one may leave out.
             schema["required"] = list(schema["properties"])
+        for answer in {each.answer for each in endpoints}:
+            # It names a class of ours; the envelope stands where it is answered, and needs no name.
+            del self._schemas[self._names[answer]]["title"]
 
     def whole(self) -> Schema:
         paths: dict[str, Schema] = {}
@@ -110,7 +113,7 @@ class _Document:
 
 def _reasons(endpoint: Endpoint) -> dict[int, list[str]]:
     """Those that it may refuse with, by status."""
-    refused: list[type[Exception]] = [InvalidFields, BackendUnavailable, BackendFull, *endpoint.refuses]
+    refused: list[type[Exception]] = [InvalidFields, BackendUnavailable, *endpoint.refuses]
     if endpoint.at.__struct_fields__:
         refused.append(QueueNotFound)
     if endpoint.writes:

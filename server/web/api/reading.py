@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, TypeVar
 
 import msgspec
-from msgspec.structs import FieldInfo
 from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect, Request
 
@@ -16,11 +15,13 @@ from server.catalog.names import nearest
 from server.catalog.twins import TwinNames, refuse_twins
 from server.web.api.errors import BODY_LIMIT, BodyTooLarge, InvalidFields, NotJson
 from server.web.api.shape import Shape
+from server.web.api.wording import demand
 
 Asked = TypeVar("Asked", bound=Shape)
 
 _MOST_NAME = 100
 _MOST_UNKNOWN = 20  # names: how many there are is the caller's choice, and each is compared to those that are known
+_IN_BODY = "goes into the body of a POST, which is JSON"
 _OFFSETS = "is not taken, for jobs move meanwhile: ask for a limit, then with the answer's nextPageToken as pageToken"
 # What scripts for BullMQ may say, and is said differently here.
 _SAID_OTHERWISE = {
@@ -44,6 +45,17 @@ def from_query(query: QueryParams, kind: type[Asked]) -> Asked:
     return _read(dict(query), kind, text=True)
 
 
+def refuse_query(query: QueryParams, body: type[Shape]) -> None:
+    """Passed over, a limit or a dry run in the wrong place would be none. Raises InvalidFields."""
+    known = [field.encode_name for field in msgspec.structs.fields(body)]
+    faults = [
+        Violation(field=_shown(name), message=_IN_BODY if name in known else _unknown(name, known))
+        for name in islice(query, _MOST_UNKNOWN)
+    ]
+    if faults:
+        raise InvalidFields(faults)
+
+
 async def from_body(request: Request, kind: type[Asked]) -> Asked:
     """No body is an empty object. Raises InvalidFields, BodyTooLarge, NotJson."""
     body = await _body(request)
@@ -51,12 +63,7 @@ async def from_body(request: Request, kind: type[Asked]) -> Asked:
         return _read({}, kind, text=False)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise NotJson
-    try:
-        refuse_twins(body)
-        members = {name: _whole(value) for name, value in msgspec.json.decode(body, type=dict[str, Any]).items()}
-    except (msgspec.MsgspecError, TwinNames, ValueError, RecursionError) as refusal:
-        raise InvalidFields([Violation(field="body", message=_no_object(refusal))]) from None
-    return _read(members, kind, text=False)
+    return _read(_members(body), kind, text=False)
 
 
 async def _body(request: Request) -> bytes:
@@ -67,17 +74,33 @@ async def _body(request: Request) -> bytes:
             if len(body) > BODY_LIMIT:
                 raise BodyTooLarge
     except ClientDisconnect:
-        raise InvalidFields([Violation(field="body", message="was cut off")]) from None
+        raise _wrong_body("was cut off") from None
     return bytes(body)
+
+
+def _members(body: bytes) -> dict[str, Any]:
+    """Raises InvalidFields."""
+    try:
+        refuse_twins(body)
+        found = msgspec.json.decode(body)
+    except TwinNames as refusal:
+        raise _wrong_body(str(refusal)) from None
+    except RecursionError:
+        raise _wrong_body("is nested too deeply") from None
+    except ValueError as refusal:  # of json, which looks first, of msgspec or of UTF-8: each says where
+        raise _wrong_body(f"is not valid JSON: {refusal}") from None
+    if not isinstance(found, dict):
+        raise _wrong_body("must be a JSON object")
+    return {name: _whole(value) for name, value in found.items()}
+
+
+def _wrong_body(phrase: str) -> InvalidFields:
+    return InvalidFields([Violation(field="body", message=phrase)])
 
 
 def _whole(value: Any) -> Any:
     """JSON does not tell 100.0 from 100."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _no_object(refusal: Exception) -> str:
-    return "holds an object with the same name twice" if isinstance(refusal, TwinNames) else "must be a JSON object"
 
 
 def _read(given: Mapping[str, Any], kind: type[Asked], *, text: bool) -> Asked:
@@ -91,9 +114,9 @@ def _read(given: Mapping[str, Any], kind: type[Asked], *, text: bool) -> Asked:
             if name in given:
                 values[field.name] = msgspec.convert(given[name], field.type, strict=not text)
             elif field.required:
-                faults.append(Violation(field=name, message=_missing(field)))
-        except msgspec.ValidationError as refusal:
-            faults.append(Violation(field=name, message=_phrase(str(refusal), field)))
+                faults.append(Violation(field=name, message=f"is missing: {demand(field.type)}"))
+        except msgspec.ValidationError:
+            faults.append(Violation(field=name, message=demand(field.type, given[name])))
     if faults:
         raise InvalidFields(faults)
     return kind(**values)
@@ -104,34 +127,6 @@ def _unknown(name: str, known: Sequence[str]) -> str:
         return _SAID_OTHERWISE[name]
     near = nearest(name, known)
     return "is not known here" + (f": did you mean {near[0]}?" if near else "")
-
-
-def _missing(field: FieldInfo) -> str:
-    choices = _choices(field)
-    return "is missing" + (f": {choices}" if choices else "")
-
-
-def _phrase(refusal: str, field: FieldInfo) -> str:
-    """What msgspec says, so that it goes on after the field's name."""
-    if refusal.startswith("Invalid enum value"):
-        return _choices(field)
-    if refusal.startswith("Invalid RFC3339"):
-        return "must be a moment such as 2030-01-31T08:00:00Z, or milliseconds since 1970"
-    return refusal.replace("Expected ", "must be ", 1).replace(", got ", ", not ", 1).replace("`", "")
-
-
-def _choices(field: FieldInfo) -> str:
-    """The words that it may be, if it may not be any."""
-    words = _words(field.type)
-    return f"must be {', '.join(words[:-1])} or {words[-1]}" if words else ""
-
-
-def _words(kind: Any) -> list[str]:
-    if isinstance(kind, type):
-        return [str(word) for word in getattr(kind, "__members__", {}).values()]
-    if get_origin(kind) is Literal:
-        return list(get_args(kind))
-    return [word for each in get_args(kind) for word in _words(each)]
 
 
 def _shown(name: str) -> str:

@@ -15,7 +15,6 @@ from server import logs
 from server.admin import Admin
 from server.web.api import reading, status
 from server.web.api.answers import AnyAnswer
-from server.web.api.asks import Nothing
 from server.web.api.endpoint import Endpoint
 from server.web.api.origin import refuse_other_sites
 
@@ -49,8 +48,7 @@ class Reception:
             refuse_other_sites(request.headers)
         at = reading.from_path(request, endpoint.at)
         if endpoint.has_body:
-            # What stands in the wrong place is refused: passed over, a limit or a dry run would be none.
-            reading.from_query(request.query_params, Nothing)
+            reading.refuse_query(request.query_params, endpoint.asked)
             asked = await reading.from_body(request, endpoint.asked)
         else:
             asked = reading.from_query(request.query_params, endpoint.asked)

@@ -14,9 +14,12 @@ class Shape(Struct, frozen=True, rename="camel"):
     """Moments are ms since 1970, spans ms: as BullMQ has them."""
 
 
-def says(description: str, **rules: Any) -> Meta:
-    """What a field is, for its readers, and which rules of msgspec and of JSON Schema hold for it."""
-    return Meta(description=description, **rules)
+def says(description: str, *, must_be: str | None = None, **rules: Any) -> Meta:
+    """What a field is, for its readers, and which rules of msgspec and of JSON Schema hold for it.
+
+    `must_be`: the rules in words, where its type alone does not tell a person.
+    """
+    return Meta(description=description, extra={"must_be": must_be} if must_be else None, **rules)
 
 
 def ms_at(moment: datetime | None) -> int | None:

@@ -13,6 +13,7 @@ from server.catalog import InvalidPayload, QueueNotFound, TaskNotFound
 from server.engine import errors as engine
 from server.web.api import errors as api
 from server.web.api.answers import ErrorDetails, Fault, Refusal
+from server.web.api.reason import Reason
 
 Details = Callable[[Any], Mapping[str, Any]]
 
@@ -55,33 +56,33 @@ class Row:
     """How one error is told."""
 
     status: int
-    reason: str
+    reason: Reason
     details: Details = _nothing
     again_in: int | None = None  # s
 
 
 ROWS: dict[type[Exception], Row] = {
-    api.InvalidFields: Row(status=400, reason="INVALID_FIELD", details=_wrong_fields),
-    api.CrossSite: Row(status=403, reason="CROSS_SITE"),
-    api.PathNotFound: Row(status=404, reason="PATH_NOT_FOUND"),
-    api.MethodNotAllowed: Row(status=405, reason="METHOD_NOT_ALLOWED"),
-    api.BodyTooLarge: Row(status=413, reason="BODY_TOO_LARGE", details=lambda _: {"limit_bytes": api.BODY_LIMIT}),
-    api.NotJson: Row(status=415, reason="NOT_JSON"),
-    InvalidPayload: Row(status=400, reason="INVALID_FIELD", details=_wrong_fields),
-    engine.InvalidValue: Row(status=400, reason="INVALID_FIELD", details=_wrong_value),
-    QueueNotFound: Row(status=404, reason="QUEUE_NOT_FOUND", details=_not_in_catalog),
-    TaskNotFound: Row(status=404, reason="TASK_NOT_FOUND", details=_not_in_catalog),
-    engine.JobNotFound: Row(status=404, reason="JOB_NOT_FOUND", details=_job),
-    engine.JobExists: Row(status=409, reason="JOB_EXISTS", details=_job),
-    engine.IdempotencyKeyReused: Row(status=409, reason="IDEMPOTENCY_KEY_REUSED", details=_job),
-    engine.UniqueConflict: Row(status=409, reason="UNIQUE_CONFLICT", details=_job),
+    api.InvalidFields: Row(status=400, reason=Reason.INVALID_FIELD, details=_wrong_fields),
+    api.CrossSite: Row(status=403, reason=Reason.CROSS_SITE),
+    api.PathNotFound: Row(status=404, reason=Reason.PATH_NOT_FOUND),
+    api.MethodNotAllowed: Row(status=405, reason=Reason.METHOD_NOT_ALLOWED),
+    api.BodyTooLarge: Row(status=413, reason=Reason.BODY_TOO_LARGE, details=lambda _: {"limit_bytes": api.BODY_LIMIT}),
+    api.NotJson: Row(status=415, reason=Reason.NOT_JSON),
+    InvalidPayload: Row(status=400, reason=Reason.INVALID_FIELD, details=_wrong_fields),
+    engine.InvalidValue: Row(status=400, reason=Reason.INVALID_FIELD, details=_wrong_value),
+    QueueNotFound: Row(status=404, reason=Reason.QUEUE_NOT_FOUND, details=_not_in_catalog),
+    TaskNotFound: Row(status=404, reason=Reason.TASK_NOT_FOUND, details=_not_in_catalog),
+    engine.JobNotFound: Row(status=404, reason=Reason.JOB_NOT_FOUND, details=_job),
+    engine.JobExists: Row(status=409, reason=Reason.JOB_EXISTS, details=_job),
+    engine.IdempotencyKeyReused: Row(status=409, reason=Reason.IDEMPOTENCY_KEY_REUSED, details=_job),
+    engine.UniqueConflict: Row(status=409, reason=Reason.UNIQUE_CONFLICT, details=_job),
     engine.JobInState: Row(
-        status=409, reason="JOB_STATE", details=lambda error: {"job_id": error.job_id, "state": error.state}
+        status=409, reason=Reason.JOB_STATE, details=lambda error: {"job_id": error.job_id, "state": error.state}
     ),
-    engine.SecretsErased: Row(status=409, reason="SECRETS_ERASED", details=_job),
-    engine.EventsLost: Row(status=410, reason="EVENTS_LOST"),
-    engine.BackendFull: Row(status=503, reason="MEMORY_FULL", again_in=10),
-    engine.BackendUnavailable: Row(status=503, reason="BACKEND_UNAVAILABLE", again_in=1),
+    engine.SecretsErased: Row(status=409, reason=Reason.SECRETS_ERASED, details=_job),
+    engine.EventsLost: Row(status=410, reason=Reason.EVENTS_LOST),
+    engine.BackendFull: Row(status=503, reason=Reason.MEMORY_FULL, again_in=10),
+    engine.BackendUnavailable: Row(status=503, reason=Reason.BACKEND_UNAVAILABLE, again_in=1),
 }
 
 
@@ -108,5 +109,5 @@ def told(error: Exception) -> Told | None:
 def bug(correlation_id: str) -> Told:
     """Of an error that is no refusal: where the logs have it, and nothing of the inside."""
     message = f"a fault of the service; its logs have it as {correlation_id}"
-    details = ErrorDetails(reason="INTERNAL", correlation_id=correlation_id)
+    details = ErrorDetails(reason=Reason.INTERNAL, correlation_id=correlation_id)
     return Told(status=500, refusal=Refusal(message=message, error=details))

@@ -110,5 +110,27 @@ async def test_every_refusal_is_described_by_its_reason(described: dict[str, Any
     assert {code for each in operations(described).values() for code in each["responses"]} <= codes
 
 
+async def test_only_what_needs_room_can_find_none(described: dict[str, Any]) -> None:
+    """What looks, and what makes room, is done all the same."""
+    told = {name: operation["responses"]["503"]["description"] for name, operation in operations(described).items()}
+
+    assert {name.rpartition("/")[2] for name, text in told.items() if "MEMORY_FULL" in text} == {
+        "retry",
+        "retry-failed",
+    }
+
+
+async def test_it_has_every_reason_there_is(described: dict[str, Any]) -> None:
+    schemas = described["components"]["schemas"]
+
+    assert schemas["ErrorDetails"]["properties"]["reason"]["$ref"].endswith("/Reason")
+    assert set(schemas["Reason"]["enum"]) == {row.reason for row in ROWS.values()} | {"INTERNAL"}
+
+
+async def test_no_title_is_more_than_a_name(described: dict[str, Any]) -> None:
+    """Programs make classes of them."""
+    assert all(title.isidentifier() for each in objects(described) if isinstance(title := each.get("title"), str))
+
+
 async def test_it_has_the_version_of_the_service(described: dict[str, Any]) -> None:
     assert described["info"]["version"] == metadata.version("cabrank")

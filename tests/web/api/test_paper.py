@@ -6,7 +6,10 @@ import asyncio
 import json
 import re
 
+from cabrank.v1.error_pb2 import ErrorReason
+
 from server.web.api.endpoints import ENDPOINTS
+from server.web.api.reason import Reason
 from tests.engine.hands import Worker
 from tests.papers import blocks, rows, section
 from tests.web.api.hands import fill
@@ -21,6 +24,13 @@ def test_its_table_has_the_paths_that_are_served() -> None:
     assert {(path.strip(" `"), method.strip()) for path, method in told} == {
         (re.sub(r"\{(\w+)\}", r":\1", each.full_path), each.method) for each in ENDPOINTS
     }
+
+
+def test_it_names_the_reasons_that_only_http_has() -> None:
+    (told,) = re.findall(r"only HTTP has, (.*?)\. A field", section(PAPER, "7. Admin endpoints"), re.DOTALL)
+    contract = {value.name.removeprefix("ERROR_REASON_") for value in ErrorReason.DESCRIPTOR.values}
+
+    assert set(re.findall(r"[A-Z_]+", told)) == set(Reason) - contract
 
 
 async def test_its_commands_answer(site: Site, worker: Worker) -> None:

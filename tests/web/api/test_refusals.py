@@ -56,6 +56,16 @@ async def test_an_unknown_queue_is_told_with_the_nearest_names(site: Site) -> No
     }
 
 
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "jobs?status=failed&task=email.welcom"), ("POST", "jobs/retry-failed")]
+)
+async def test_an_unknown_task_is_told_with_the_nearest_names(site: Site, method: str, path: str) -> None:
+    reply = await site.ask(method, f"{QUEUES}/email/{path}", {"task": "email.welcom"} if method == "POST" else None)
+
+    assert (reply.status, reply.reason, reply.body["error"]["field"]) == (404, "TASK_NOT_FOUND", "task")
+    assert "did you mean email.welcome" in reply.body["message"]
+
+
 @pytest.mark.parametrize("endpoint", [each for each in ENDPOINTS if "{name}" in each.path], ids=lambda each: each.name)
 async def test_every_endpoint_that_names_a_queue_refuses_an_unknown_one(site: Site, endpoint: Any) -> None:
     path = endpoint.full_path.format(name="nothing", id="a") + (
