@@ -425,3 +425,27 @@ async def test_a_call_that_is_cancelled_on_its_way_never_gives_its_answer_to_ano
     found = await asyncio.gather(*(async_engine.run(stats(QUEUE)) for _ in range(64)))
     assert found[0][JobState.WAITING] >= answered
     assert len(raw.client_list()) <= 64 + 8
+
+
+def test_a_failover_that_ends_a_wait_is_an_outage(valkey: EmbeddedServer) -> None:
+    """A server that becomes a replica answers whoever blocks on it with UNBLOCKED."""
+    ends: list[Exception] = []
+
+    def wait(engine: Engine) -> None:
+        try:
+            engine.wait_for_work(QUEUE, seconds=3)
+        except Exception as error:
+            ends.append(error)
+
+    with Engine(Store.parse(valkey.url)) as engine, raw_client(valkey) as raw:
+        waiting = threading.Thread(target=wait, args=[engine])
+        waiting.start()
+        try:
+            while not raw.info("clients")["blocked_clients"]:
+                assert waiting.is_alive()
+            raw.execute_command("REPLICAOF", "127.0.0.1", "1")
+            waiting.join(10)
+        finally:
+            raw.execute_command("REPLICAOF", "NO", "ONE")
+
+    assert [type(error) for error in ends] == [BackendUnavailable]
