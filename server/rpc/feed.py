@@ -12,6 +12,7 @@ from typing import Self
 
 from server.engine.async_engine import AsyncEngine
 from server.engine.commits import Commits
+from server.engine.errors import BackendUnavailable
 from server.engine.events import Event, changes
 from server.rpc.wanted import Wanted
 
@@ -110,12 +111,19 @@ class Feed:
     async def _read(self) -> None:
         try:
             while self._watchers and not self._closed:
-                await self._read_once()
+                await self._read_patiently()
         except Exception as fault:  # whatever it is, each of them tells it to his caller
             self._wake([*self._asleep], fault)
         finally:
             self._at, self._reader = "", None
             self._kept.clear()
+
+    async def _read_patiently(self) -> None:
+        """Telling a thousand watchers keeps the loop so busy that Redis may seem late: one failure is none yet."""
+        try:
+            await self._read_once()
+        except BackendUnavailable:
+            await self._read_once()
 
     async def _read_once(self) -> None:
         began = time.monotonic()
