@@ -8,6 +8,7 @@ rules     the settings of a queue that hold now
 health    the judgement
 waiting   why a job is not running
 listing   pages, and the tokens between them
+tasks     which tasks a filter may name
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from server import logs
@@ -19,10 +19,10 @@ from server.engine.errors import InvalidValue, SecretsErased, UniqueConflict
 from server.engine.job import Job, JobState
 from server.engine.look import Place, brief, page, stats
 from server.engine.mend import remove, revive
+from server.engine.moments import EPOCH
 
 _STEP = 25  # jobs: Redis is busy with them for about half a millisecond
 _LEAST_PAUSE = 0.001  # s between two steps; else as long as the step took
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COUNTING_SECONDS = 1.0  # for looking how many others match, when the limit is reached
 # In this order: what becomes due meanwhile is found in the second.
 NOT_STARTED = (JobState.DELAYED, JobState.WAITING)
@@ -119,7 +119,7 @@ class Bulk:
     async def _cutoff(self, queue: str, older_than: timedelta) -> datetime:
         """By the clock of Redis, as everything that it is compared to."""
         now = (await self._engine.run(stats(self._catalog.queue(queue)))).at
-        return now - min(older_than, now - _EPOCH)
+        return now - min(older_than, now - EPOCH)
 
     def _removal(self, queue: str, state: JobState, which: Selection) -> Act:
         async def act(job_ids: list[str]) -> tuple[int, int]:
